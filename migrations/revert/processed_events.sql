@@ -1,0 +1,7 @@
+-- Revert taskevents:processed_events from pg
+
+BEGIN;
+
+DROP TABLE taskevents.processed_events;
+
+COMMIT;

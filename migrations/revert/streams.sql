@@ -1,0 +1,7 @@
+-- Revert taskevents:streams from pg
+
+BEGIN;
+
+DROP TABLE taskevents.streams;
+
+COMMIT;
