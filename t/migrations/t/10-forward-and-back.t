@@ -1,0 +1,65 @@
+# Forward, verify, back without a trace, forward again; and verify notices when
+# something is missing.
+use strict;
+use warnings;
+use Test::More;
+use Migrations;
+
+my $before = schema_dump();
+unlike $before, qr/taskevents/, 'the database has nothing of ours yet';
+
+for my $round ('first', 'second') {
+    my ($status, $output) = sqitch('deploy');
+    is $status, 0, "$round time forward" or diag $output;
+    ($status, $output) = sqitch('verify');
+    is $status, 0, "$round time verified" or diag $output;
+    last if $round eq 'second';
+
+    ($status, $output) = sqitch('revert', '-y');
+    is $status, 0, 'back' or diag $output;
+    is schema_dump(), $before, 'nothing of ours is left';
+}
+
+my ($status, $output) = sqitch('deploy');
+is $status, 0, 'forward with nothing to do is no error' or diag $output;
+
+is connect_db()->selectrow_array('SELECT taskevents.schema_version()'), 1, 'schema version';
+
+# what each verify script must notice
+my @sabotage = (
+    [schema => 'DROP FUNCTION taskevents.schema_version()'],
+    [schema => 'CREATE OR REPLACE FUNCTION taskevents.schema_version() RETURNS integer LANGUAGE sql STABLE RETURN 1'],
+    [tasks => 'ALTER TABLE taskevents.tasks DROP COLUMN description'],
+    [tasks => 'ALTER TABLE taskevents.tasks ALTER user_id TYPE text COLLATE "default"'],
+    [tasks => 'ALTER TABLE taskevents.tasks ALTER last_event_id DROP NOT NULL'],
+    [tasks => 'ALTER TABLE taskevents.tasks ALTER priority DROP DEFAULT'],
+    [tasks => 'ALTER TABLE taskevents.tasks DROP CONSTRAINT tasks_title_length'],
+    [tasks => 'ALTER TABLE taskevents.tasks DROP CONSTRAINT tasks_title_length,
+               ADD CONSTRAINT tasks_title_length CHECK (char_length(title) BETWEEN 1 AND 300)'],
+    [tasks => 'ALTER TABLE taskevents.tasks DROP CONSTRAINT tasks_series_occurrence_key'],
+    [tasks => 'DROP INDEX taskevents.tasks_user_newest'],
+    [tasks => 'ALTER SEQUENCE taskevents.task_ids INCREMENT 1'],
+    [tasks => 'DROP TABLE taskevents.series'],
+    [tasks => 'CREATE OR REPLACE FUNCTION taskevents.tags_valid(tags text[]) RETURNS boolean
+               LANGUAGE sql IMMUTABLE RETURN true'],
+    [streams => 'ALTER TABLE taskevents.streams DROP CONSTRAINT streams_pkey'],
+    [streams => 'ALTER TABLE taskevents.streams RESET (fillfactor)'],
+    [outbox => 'ALTER TABLE taskevents.outbox ALTER shard DROP EXPRESSION'],
+    [outbox => 'CREATE OR REPLACE FUNCTION taskevents.shard_of(user_id text) RETURNS smallint
+                LANGUAGE sql IMMUTABLE RETURN 0::smallint'],
+    [outbox => 'ALTER TABLE taskevents.outbox RESET (autovacuum_vacuum_scale_factor)'],
+    [processed_events => 'DROP INDEX taskevents.processed_events_user_position'],
+    [dead_letters => 'ALTER TABLE taskevents.dead_letters DROP CONSTRAINT dead_letters_state_known'],
+    [dead_letters => 'ALTER TABLE taskevents.dead_letters ALTER id DROP IDENTITY'],
+    [recurrence => 'DROP FUNCTION taskevents.next_due'],
+);
+for my $case (@sabotage) {
+    my ($change, $sql) = @$case;
+    my ($exit, $said) = psql_script(
+        "\\set VERBOSITY terse\nSET client_min_messages = error;\nBEGIN;\n$sql;\n\\echo done\n\\i "
+        . migrations() . "/verify/$change.sql\n");
+    # 3: psql's word for a script that failed; "done": and not by the sabotage itself
+    ok $exit == 3 && $said =~ /^done$/m, "verify/$change notices: " . $sql =~ s/\s+/ /gr or diag $said;
+}
+
+done_testing;

@@ -1,0 +1,161 @@
+# The CHECKs repeat the rules of the API: each broken rule is refused by the
+# constraint named after it, and what is just allowed is let in.
+use strict;
+use warnings;
+use utf8;
+use Test::More;
+use Migrations;
+
+binmode Test::More->builder->$_, ':encoding(UTF-8)' for qw(output failure_output todo_output);
+
+my $db = connect_db();
+my $uuid = '00000000-0000-4000-8000-00000000000';
+
+my %base = (
+    tasks => { id => 100, user_id => 'alice', title => 'Water the plants', last_event_id => "${uuid}1",
+               created_at => '2026-01-01Z', updated_at => '2026-01-01Z' },
+    series => { series_id => "${uuid}2", user_id => 'alice', last_occurrence => 1, time_zone => 'UTC',
+                recurring_interval => 'daily' },
+    streams => { user_id => 'alice', name => 'tasks', last => 1 },
+    outbox => { user_id => 'alice', topic => 'tasks', sequence => 1, event_id => "${uuid}1", event => '{}' },
+    processed_events => { source => '/taskevents', event_id => 'e1', user_id => 'alice', position => 1,
+                          type => 'task.created', event => '{}', outcome => 'handled' },
+    dead_letters => { stage => 'handle', event_id => 'e1', body => 'x', body_size => 1, reason => 'r',
+                      first_failed_at => '2026-01-01Z', last_failed_at => '2026-01-01Z' },
+);
+
+# Inserts the base row with changes and takes it back: undef or the constraint.
+sub refused_by
+{
+    my ($table, %change) = @_;
+    my %row = (%{ $base{$table} }, %change);
+    my @columns = sort keys %row;
+    $db->begin_work;
+    my $ok = eval {
+        $db->do("INSERT INTO taskevents.$table (" . join(', ', @columns) . ') VALUES ('
+                . join(', ', ('?') x @columns) . ')', undef, @row{@columns});
+    };
+    my $error = $@;
+    $db->rollback;
+    return if $ok;
+    return $1 if $error =~ /constraint "(\w+)"/;
+    return "not null $1" if $error =~ /null value in column "(\w+)"/;
+    return $error;
+}
+
+sub shown { join(', ', @_) =~ s/(.{60}).+/$1…/sr }
+sub show { my (%c) = @_; return shown(map { "$_=" . (defined $c{$_} ? ref $c{$_} ? "[@{[map { $_ // 'null' } @{$c{$_}}]}]" : $c{$_} : 'null') } sort keys %c) }
+sub allowed { my ($table, %change) = @_; is refused_by($table, %change), undef, "$table takes " . show(%change) }
+sub refused { my ($by, $table, %change) = @_; is refused_by($table, %change), $by, "$table refuses " . show(%change) . " ($by)" }
+
+allowed($_) for sort keys %base;
+
+# user ids
+allowed(tasks => user_id => $_)
+    for 'a', 'x' x 128, 'auth0|5f7c', 'a@b.example', '+49~x=y:z-_', 'Events', '...', '.a', 'event', '~';
+refused(tasks_user_id_valid => tasks => user_id => $_)
+    for '', 'x' x 129, 'events', '.', '..', 'a b', 'a/b', "a\n", "\na", 'a%b', 'ä', 'a\\b', 'a"b', 'a,b', 'a*', 'a[b', 'a^b', "a\tb";
+
+# texts; lengths are characters
+allowed(tasks => title => $_) for 'x', 'ü' x 200, '😀' x 200, 'a  b', 'a' . "\x{301}" x 199;
+refused(tasks_title_length => tasks => title => $_) for '', 'x' x 201, 'ü' x 201, '😀' x 201;
+refused(tasks_title_trimmed => tasks => title => $_) for ' x', 'x ', "\tx", "x\n", "\r\nx", ' ';
+refused('not null title' => tasks => title => undef);
+allowed(tasks => description => $_) for undef, '', ' x ', '😀' x 1000;
+refused(tasks_description_length => tasks => description => 'x' x 1001);
+
+# completed if and only if there is a time
+allowed(tasks => completed => 1, completed_at => '2026-01-02Z');
+refused(tasks_completed_has_time => tasks => completed => 1);
+refused(tasks_completed_has_time => tasks => completed => 0, completed_at => '2026-01-02Z');
+
+allowed(tasks => priority => $_) for 1, 2, 3;
+refused(tasks_priority_known => tasks => priority => $_) for 0, 4, -1;
+
+# tags
+allowed(tasks => tags => $_)
+    for [], ['a'], [1 .. 10], ['ü' x 50], ['a', 'b'], ['a b'], ['straße', 'strasse'];
+refused(tasks_tags_valid => tasks => tags => $_)
+    for [1 .. 11], [''], ['x' x 51], ['a', undef], ['a', 'a'], ['a', 'A'], ['Garden', 'b', 'gARDEN'], [' a'], ['a '],
+        [['a'], ['b']];
+refused('not null tags' => tasks => tags => undef);
+
+# times
+allowed(tasks => due_date => $_) for undef, '0001-01-01 00:00:00+00', '9999-12-31 23:59:59.999999+00';
+refused(tasks_due_date_range => tasks => due_date => $_)
+    for 'infinity', '-infinity', '10000-01-01 00:00:00+00', '0001-12-31 00:00:00+00 BC';
+allowed(tasks => time_zone => $_)
+    for 'Europe/Berlin', 'America/Argentina/ComodRivadavia', 'Etc/GMT+5', 'America/Port-au-Prince', 'UTC';
+refused(tasks_time_zone_shape => tasks => time_zone => $_) for '', ' UTC', '+02:00', 'x' x 65, "UTC\n", 'Ünited';
+refused('not null time_zone' => tasks => time_zone => undef);
+
+# recurrence
+allowed(tasks => recurring_interval => $_, series_id => "${uuid}2", occurrence => 1) for 'daily', 'weekly', 'monthly';
+allowed(tasks => series_id => "${uuid}2", occurrence => 7);     # recurred once, does no more
+refused(tasks_interval_known => tasks => recurring_interval => $_, series_id => "${uuid}2", occurrence => 1)
+    for 'yearly', '', 'Daily';
+refused(tasks_recurring_in_series => tasks => recurring_interval => 'daily');
+refused(tasks_series_numbered => tasks => series_id => "${uuid}2");
+refused(tasks_series_numbered => tasks => occurrence => 1);
+refused(tasks_occurrence_positive => tasks => series_id => "${uuid}2", occurrence => $_) for 0, -1;
+refused(tasks_version_positive => tasks => version => $_) for 0, -1;
+refused(tasks_id_positive => tasks => id => $_) for 0, -1;
+refused("not null $_" => tasks => $_ => undef) for qw(user_id last_event_id created_at updated_at version completed priority);
+
+refused(series_last_occurrence_positive => series => last_occurrence => 0);
+refused(series_interval_known => series => recurring_interval => 'yearly');
+refused('not null recurring_interval' => series => recurring_interval => undef);
+allowed(series => anchor_due => undef, ended_at => '2026-01-01Z');
+
+refused(streams_last_counted => streams => last => -1);
+refused(outbox_sequence_positive => outbox => sequence => 0);
+refused(outbox_attempts_counted => outbox => attempts => -1);
+like refused_by(outbox => shard => 3), qr/non-DEFAULT value into column "shard"/, 'nobody writes a shard';
+refused(processed_events_position_positive => processed_events => position => 0);
+allowed(processed_events => user_id => undef, position => undef, task_id => undef);
+allowed(dead_letters => stage => $_) for qw(publish handle malformed deadletter);
+allowed(dead_letters => state => $_) for qw(open redriven discarded);
+refused(dead_letters_stage_known => dead_letters => stage => $_) for '', 'lost';
+refused(dead_letters_state_known => dead_letters => state => $_) for '', 'closed';
+refused(dead_letters_body_size_covers => dead_letters => body_size => 0);
+refused(dead_letters_attempts_counted => dead_letters => attempts => -1);
+
+# uniqueness, two rows at a time
+sub pair_refused_by
+{
+    my ($table, $first, $second) = @_;
+    $db->begin_work;
+    my $error = '';
+    for my $change ($first, $second) {
+        my %row = (%{ $base{$table} }, %$change);
+        my @columns = sort keys %row;
+        eval {
+            $db->do("INSERT INTO taskevents.$table (" . join(', ', @columns) . ') VALUES ('
+                    . join(', ', ('?') x @columns) . ')', undef, @row{@columns});
+            1;
+        } or do { $error = $@; last };
+    }
+    $db->rollback;
+    return $error =~ /constraint "(\w+)"/ ? $1 : $error || undef;
+}
+is pair_refused_by(tasks => { series_id => "${uuid}2", occurrence => 2 }, { id => 101, series_id => "${uuid}2", occurrence => 2 }),
+    'tasks_series_occurrence_key', 'an occurrence exists once';
+is pair_refused_by(tasks => {}, { id => 101 }), undef, 'tasks without a series do not collide';
+is pair_refused_by(outbox => {}, {}), 'outbox_pkey', 'a number of a stream exists once';
+is pair_refused_by(outbox => {}, { topic => 'reminders' }), undef, 'topics count apart';
+is pair_refused_by(processed_events => {}, { position => 2 }), 'processed_events_pkey', 'an event is handled once';
+is pair_refused_by(processed_events => {}, { event_id => 'e2' }), 'processed_events_user_position', 'a position is given once';
+is pair_refused_by(processed_events => {}, { source => '/other', position => 2 }), undef, 'ids of two sources do not collide';
+is pair_refused_by(processed_events => { user_id => undef, position => undef }, { event_id => 'e2', user_id => undef, position => undef }),
+    undef, 'events of nobody have no position';
+is pair_refused_by(dead_letters => {}, {}), 'dead_letters_stage_source_event_id_key', 'a letter exists once a stage';
+is pair_refused_by(dead_letters => {}, { stage => 'deadletter' }), undef, 'stages keep their own letters';
+
+# "C" collation: byte order whatever the locale of the database
+is_deeply $db->selectcol_arrayref(
+    q{SELECT u FROM unnest(ARRAY['a', 'B', '~', 'Z', '_']) AS u ORDER BY u COLLATE "C"}),
+    [qw(B Z _ a ~)], 'byte order';
+is $db->selectrow_array(q{SELECT nextval('taskevents.task_ids') - nextval('taskevents.task_ids')}), -100,
+    'ids come in blocks of 100';
+
+done_testing;
