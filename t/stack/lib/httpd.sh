@@ -1,0 +1,87 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034  # what looks unused is read by the other parts
+# Apache httpd with the module, on two loopback listeners: one for users, one
+# for the sidecar.
+
+HTTPD_ISSUER=taskevents-dev
+HTTPD_AUDIENCE=taskevents
+
+httpd_url() { printf 'http://127.0.0.1:%s\n' "$(port httpd)"; }
+sidecar_url() { printf 'http://127.0.0.1:%s\n' "$(port sidecar)"; }
+
+transport() { cat "$RUN/transport" 2>/dev/null || echo local; }
+
+httpd_program() { printf '%s/%s\n' "$(apxs -q SBINDIR)" "$(apxs -q PROGNAME)"; }
+
+httpd_configure() {
+    local AS LIBEXECDIR HTTPD_PORT SIDECAR_PORT DSN TRANSPORT DAPR_URL
+    LIBEXECDIR=$(apxs -q LIBEXECDIR)
+    HTTPD_PORT=$(port httpd)
+    SIDECAR_PORT=$(port sidecar)
+    DSN=$(db_dsn)
+    TRANSPORT=$(transport)
+    DAPR_URL="http://127.0.0.1:$(port dapr-http)"
+
+    mkdir -p "$RUN/httpd/run"
+    give "$RUN/httpd/run"
+    secret app-token >/dev/null
+    secret dapr-token >/dev/null
+    (
+        umask 077
+        printf 'OIDCOAuthVerifySharedKeys "plain##%s"\n' "$(secret jwt)" \
+            >"$RUN/secrets/oidc.conf"
+    )
+    give "$RUN/secrets/oidc.conf"
+    render "$ROOT/t/stack/httpd.conf.in" >"$RUN/httpd/httpd.conf"
+
+    as_service
+    CMD=("${AS[@]}" "$(httpd_program)" -d "$RUN/httpd" -f "$RUN/httpd/httpd.conf"
+        -D FOREGROUND)
+    CONF=("$RUN/httpd/httpd.conf" "$RUN/secrets/oidc.conf" "$RUN/httpd/modules/mod_taskevents.so")
+}
+
+httpd_answers() { # PORT
+    curl -fsS -o /dev/null --max-time 2 "http://127.0.0.1:$1/healthz" 2>/dev/null
+}
+
+httpd_ready() { httpd_answers "$(port httpd)" && httpd_answers "$(port sidecar)"; }
+
+# Graceful: requests in progress are finished by the old children.
+httpd_reload() {
+    local pid CMD=() CONF=() PART_ENV=(TASKEVENTS_PART=httpd) before
+    httpd_configure
+    "${CMD[@]}" -t >"$RUN/log/httpd-t.log" 2>&1 || {
+        cat "$RUN/log/httpd-t.log" >&2
+        die "httpd keeps its old configuration: the new one is wrong"
+    }
+    pid=$(part_pid httpd)
+    before=" $(pgrep -P "$pid" | tr '\n' ' ')"
+    kill -USR1 "$pid"
+    wait_for 30 httpd_reloaded "$pid" "$before" || die "httpd did not restart"
+    record_process httpd "$pid" "$(fingerprint)"
+}
+
+# A child that was not there before is one of the new configuration.
+httpd_reloaded() { # PID CHILDREN-BEFORE
+    local child
+    for child in $(pgrep -P "$1"); do
+        [[ $2 == *" $child "* ]] || { httpd_ready && return 0; }
+    done
+    return 1
+}
+
+# ---- tokens ----------------------------------------------------------------
+
+base64url() { openssl base64 -A | tr '+/' '-_' | tr -d '='; }
+
+# make_token USER SECONDS: a JWT as an identity provider would sign it.
+make_token() {
+    local now text
+    now=$(date +%s)
+    text=$(printf '{"alg":"HS256","typ":"JWT"}' | base64url).$(
+        printf '{"iss":"%s","aud":"%s","sub":"%s","iat":%d,"exp":%d}' \
+            "$HTTPD_ISSUER" "$HTTPD_AUDIENCE" "$1" "$now" $((now + $2)) | base64url
+    )
+    printf '%s.%s\n' "$text" "$(printf '%s' "$text" |
+        openssl dgst -sha256 -hmac "$(secret jwt)" -binary | base64url)"
+}

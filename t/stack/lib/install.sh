@@ -1,0 +1,72 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034  # what looks unused is read by the other parts
+# Debian packages, and only those that are missing.
+
+# To build and run the service.
+PACKAGES_UP=(
+    apache2-bin apache2-dev autoconf automake curl gcc jq
+    libapache2-mod-auth-openidc libaprutil1-dbd-pgsql libcurl4-openssl-dev
+    libdbd-pg-perl libjansson-dev libpq-dev libtool make openssl perl
+    pkg-config procps rsync sqitch util-linux uuid-dev
+)
+# To test it.
+PACKAGES_TEST=(
+    check clang kcat libapache2-mod-perl2 libclang-rt-14-dev xz-utils
+)
+
+missing_packages() {
+    local name
+    for name in "$@"; do
+        [[ $(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null) == installed ]] ||
+            printf '%s\n' "$name"
+    done
+}
+
+as_root() {
+    if ((EUID == 0)); then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        die "installing packages needs root or sudo; missing:" "${missing[@]}"
+    fi
+}
+
+# The server package would otherwise make and start a cluster of the machine's.
+PG_DROP_IN=/etc/postgresql-common/createcluster.d/taskevents-no-main.conf
+
+hold_back_cluster() {
+    as_root mkdir -p "${PG_DROP_IN%/*}"
+    echo 'create_main_cluster = false' | as_root tee "$PG_DROP_IN" >/dev/null
+}
+
+# install_packages NAME...: what is missing of them, and a PostgreSQL server.
+install_packages() {
+    local missing
+    command -v dpkg-query >/dev/null ||
+        die "this needs Debian or Ubuntu; elsewhere, install by hand: $*"
+    mapfile -t missing < <(missing_packages "$@")
+    find_postgres || missing+=(postgresql)
+    ((${#missing[@]})) || return 0
+
+    say "installing: ${missing[*]}"
+    [[ " ${missing[*]} " == *" postgresql "* ]] && hold_back_cluster
+    mkdir -p "$RUN/log"
+    if ! { as_root apt-get update &&
+        as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y --no-install-recommends "${missing[@]}"; } \
+        </dev/null >"$RUN/log/install.log" 2>&1; then
+        as_root rm -f "$PG_DROP_IN"
+        tail -n 15 "$RUN/log/install.log" >&2
+        die "could not install the packages"
+    fi
+    as_root rm -f "$PG_DROP_IN"
+    find_postgres || die "no PostgreSQL server of version 15 or later"
+}
+
+# Sets PGBIN to the newest server's programs.
+find_postgres() {
+    local found
+    found=$(printf '%s\n' /usr/lib/postgresql/*/bin/initdb | sort -V | tail -n 1)
+    [[ -x $found ]] && PGBIN=${found%/initdb}
+}

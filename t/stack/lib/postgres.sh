@@ -1,0 +1,99 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034  # what looks unused is read by the other parts
+# A private PostgreSQL cluster and the schema in it.
+
+# db_dsn [NAME]: how libpq reaches a database of the instance.
+db_dsn() {
+    printf "host=127.0.0.1 port=%s dbname=%s user=taskevents passfile='%s'\n" \
+        "$(port postgres)" "${1:-taskevents}" "$RUN/pgpass"
+}
+
+# The cluster's own administrator; SQL as arguments or on standard input.
+db_admin() {
+    PGPASSFILE="$RUN/pgpass" psql -XqAt -v ON_ERROR_STOP=1 -h 127.0.0.1 \
+        -p "$(port postgres)" -U postgres "$@"
+}
+
+db_init() {
+    local AS
+    [[ -f $RUN/pg/PG_VERSION ]] && return 0
+    rm -rf "$RUN/pg" # half made, if there
+    mkdir -m 700 "$RUN/pg"
+    give "$RUN/pg"
+    db_passwords
+    as_service
+    "${AS[@]}" "$PGBIN/initdb" -D "$RUN/pg" -U postgres --pwfile="$RUN/secrets/pg-admin" \
+        --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 --no-sync \
+        >"$RUN/log/initdb.log" 2>&1 || {
+        tail -n 15 "$RUN/log/initdb.log" >&2
+        die "could not make the database cluster"
+    }
+}
+
+db_passwords() {
+    (
+        umask 077
+        printf '127.0.0.1:*:*:postgres:%s\n127.0.0.1:*:*:taskevents:%s\n' \
+            "$(secret pg-admin)" "$(secret pg-taskevents)" >"$RUN/pgpass"
+    )
+    give "$RUN/pgpass"
+}
+
+postgres_configure() {
+    db_init
+    cat >"$RUN/conf/postgresql.conf" <<EOF
+listen_addresses = '127.0.0.1'
+port = $(port postgres)
+unix_socket_directories = ''
+max_connections = 200
+password_encryption = 'scram-sha-256'
+log_line_prefix = '%m [%p] %q%u@%d '
+${POSTGRES_EXTRA:-}
+EOF
+    local AS
+    as_service
+    CMD=("${AS[@]}" "$PGBIN/postgres" -D "$RUN/pg" -c "config_file=$RUN/conf/postgresql.conf")
+    CONF=("$RUN/conf/postgresql.conf")
+}
+
+postgres_ready() {
+    "$PGBIN/pg_isready" -q -h 127.0.0.1 -p "$(port postgres)" -t 2
+}
+
+# Fast: open sessions are ended, nothing is lost.
+postgres_stop_signal() { echo INT; }
+
+# db_create NAME: the role's own, if it is not there.
+db_create() {
+    db_admin -d postgres <<EOF
+SELECT format('CREATE ROLE taskevents LOGIN PASSWORD %L', '$(secret pg-taskevents)')
+ WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'taskevents') \gexec
+SELECT 'CREATE DATABASE $1 OWNER taskevents'
+ WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '$1') \gexec
+EOF
+}
+
+db_recreate() { # NAME
+    db_admin -d postgres -c "DROP DATABASE IF EXISTS $1 WITH (FORCE)"
+    db_create "$1"
+}
+
+# db_migrate NAME: brings the schema up to date and checks it.
+db_migrate() {
+    local log="$RUN/log/sqitch.log" name=$1
+    [[ -f $ROOT/migrations/sqitch.plan ]] || die "no migrations/sqitch.plan"
+    # By sqitch's own account of itself it has to know who deploys.
+    SQITCH_FULLNAME='./dev' SQITCH_EMAIL='dev@localhost' PGPASSFILE="$RUN/pgpass" \
+        sqitch deploy --chdir "$ROOT/migrations" --verify \
+        "db:pg://taskevents@127.0.0.1:$(port postgres)/$name" \
+        </dev/null >"$log" 2>&1 || {
+        tail -n 20 "$log" >&2
+        die "the migrations failed"
+    }
+}
+
+postgres_bring_up() {
+    part_up postgres
+    db_create taskevents
+    db_migrate taskevents
+}

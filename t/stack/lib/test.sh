@@ -1,0 +1,151 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034  # read by the other parts
+# The suites of ./dev test, in the order in which a failure is cheapest.
+
+SUITES=(build unit migrations api sanitize dist stack)
+
+TEST="$WORK/test"
+STRICT=(--enable-werror "CFLAGS=-O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes")
+
+cmd_test() {
+    local suites=("${SUITES[@]}") name began rc summary=()
+    if (($#)); then
+        [[ $# == 1 && " ${SUITES[*]} " == *" $1 "* ]] || die "test takes one of: ${SUITES[*]}"
+        suites=("$1")
+    fi
+    mkdir -p "$WORK"
+    [[ " ${suites[*]} " != *" stack "* ]] || need_for_dapr
+    install_packages "${PACKAGES_UP[@]}" "${PACKAGES_TEST[@]}"
+
+    exec 7>"$WORK/.test-lock"
+    flock -n 7 || die "another ./dev test is running in this checkout"
+    trap test_end EXIT
+    for name in "${suites[@]}"; do
+        began=$SECONDS rc=0
+        say "==== $name"
+        # A process of its own: `set -e` would not hold in a condition.
+        set +e
+        (
+            set -e
+            trap - EXIT
+            "suite_$name" 7>&-
+        )
+        rc=$?
+        set -e
+        summary+=("$(printf '%-11s %s (%d s)' "$name" \
+            "$( ((rc == 0)) && echo ok || echo FAILED)" $((SECONDS - began)))")
+        ((rc == 0)) || break
+    done
+    printf '\n'
+    printf '%s\n' "${summary[@]}"
+    return "$rc"
+}
+
+# Also after a failure or an interrupt.
+test_end() {
+    local rc=$?
+    (
+        set +e
+        for RUN in "$TEST"/{db,stack}; do
+            [[ ! -d $RUN/pid ]] || parts_down
+        done
+    ) 2>/dev/null
+    exit "$rc"
+}
+
+# ---- a database for tests --------------------------------------------------
+
+# test_db NAME: an empty one, in a cluster of its own; sets TASKEVENTS_TEST_DSN.
+test_db() {
+    RUN="$TEST/db"
+    # What these tests prove does not hang on what a power cut leaves.
+    POSTGRES_EXTRA='fsync = off'
+    prepare_instance
+    choose_ports
+    part_up postgres
+    db_recreate "$1"
+    TASKEVENTS_TEST_DSN=$(db_dsn "$1")
+    export TASKEVENTS_TEST_DSN PGPASSFILE="$RUN/pgpass"
+}
+
+# as_tester COMMAND...: in a copy of the source that the service user may write.
+as_tester() {
+    local AS dir="$TEST/tree"
+    mkdir -p "$dir" "$TEST/home" "$TEST/tmp"
+    rsync -a --delete --exclude '*~' "$WORK/src/" "$dir/"
+    give "$dir" "$TEST/home" "$TEST/tmp"
+    as_service "$WORK"
+    (cd "$dir" && "${AS[@]}" env "HOME=$TEST/home" "TMPDIR=$TEST/tmp" "$@")
+}
+
+need_script() { [[ -x $ROOT/$1 ]] || die "$1 is missing"; }
+
+# ---- suites ----------------------------------------------------------------
+
+strict_build() { # COMPILER
+    logged_build "$WORK/build-$1" "CC=$1" "${STRICT[@]}"
+}
+
+suite_build() {
+    strict_build gcc
+    strict_build clang
+}
+
+suite_unit() {
+    strict_build gcc
+    make -C "$WORK/build-gcc" -s check || unit_failed "$WORK/build-gcc"
+}
+
+unit_failed() { # DIR
+    find "$1" -name test-suite.log -exec cat {} + >&2
+    return 1
+}
+
+suite_migrations() {
+    need_script t/migrations/run
+    sync_source
+    test_db migrations
+    as_tester t/migrations/run
+}
+
+suite_api() {
+    need_script t/api/run
+    strict_build gcc
+    test_db api
+    db_migrate api
+    as_tester t/api/run "$WORK/build-gcc"
+}
+
+# httpd itself is not instrumented, so the library has to be there before it.
+# What pools leave at exit is no leak; the unit tests look for those.
+suite_sanitize() {
+    local dir="$WORK/build-asan"
+    need_script t/api/run
+    logged_build "$dir" CC=gcc --enable-sanitize=address,undefined
+    export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+    make -C "$dir" -s check || unit_failed "$dir"
+    test_db sanitize
+    db_migrate sanitize
+    as_tester env ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 \
+        TASKEVENTS_HTTPD_PRELOAD="$(gcc -print-file-name=libasan.so)" \
+        t/api/run "$dir"
+}
+
+suite_dist() {
+    logged_build "$WORK/build"
+    make -C "$WORK/build" -s distcheck >"$WORK/log/distcheck.log" 2>&1 || {
+        tail -n 30 "$WORK/log/distcheck.log" >&2
+        return 1
+    }
+    tail -n 4 "$WORK/log/distcheck.log"
+}
+
+# The real thing: PostgreSQL, httpd, Kafka, the sidecar and its scheduler, in an
+# instance of their own. A fresh one each time: some tests count.
+suite_stack() {
+    RUN="$TEST/stack"
+    [[ ! -d $RUN/pid ]] || parts_down
+    rm -rf "$RUN"
+    (cd "$ROOT" && TASKEVENTS_RUN="$RUN" timeout --foreground 1200 \
+        prove --timer --norc -It/stack/lib t/stack/*.t)
+}
