@@ -61,7 +61,7 @@ for my $case (['UTC', 'yearly', qr/is not daily, weekly or monthly/], ['Mars/Oly
 # and a repeated day, and a summer time that stops for Ramadan.
 my $seed = $ENV{TASKEVENTS_TEST_SEED} // time ^ $$;
 srand $seed;
-note "TASKEVENTS_TEST_SEED=$seed";
+diag "TASKEVENTS_TEST_SEED=$seed";
 my @zones = qw(UTC Europe/Berlin America/New_York Australia/Lord_Howe Pacific/Apia Africa/Casablanca Pacific/Kwajalein
     America/Juneau Asia/Kolkata America/Santiago Europe/Dublin Antarctica/Troll Asia/Tehran America/St_Johns Pacific/Chatham);
 # moments where the clocks change, to have many cases close to them
