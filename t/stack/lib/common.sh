@@ -62,6 +62,7 @@ reachable() {
 # Sets AS to the words that put before a command run it as the service user.
 # A checkout below a directory closed to that user (root's home, a mktemp -d)
 # works too: the user then keeps the right to search and read, not to write.
+# (no_setuid_fixup: else access(2), which Java asks first, knows nothing of it.)
 as_service() {
     local DROP
     AS=()
@@ -69,7 +70,8 @@ as_service() {
     drop_root
     AS=("${DROP[@]}")
     reachable "$RUN" "$@" ||
-        AS+=(--inh-caps=+dac_read_search --ambient-caps=+dac_read_search)
+        AS+=(--securebits=+no_setuid_fixup "--inh-caps=-all,+dac_read_search"
+            --ambient-caps=+dac_read_search)
     AS+=(env "HOME=$RUN/home" "USER=$(service_user)")
 }
 

@@ -22,6 +22,7 @@ httpd_configure() {
     TRANSPORT=$(transport)
     DAPR_URL="http://127.0.0.1:$(port dapr-http)"
 
+    remove_stale "$RUN/httpd/run/httpd.pid"
     mkdir -p "$RUN/httpd/run"
     give "$RUN/httpd/run"
     secret app-token >/dev/null

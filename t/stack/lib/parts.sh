@@ -64,6 +64,16 @@ part_pid() {
 part_running() { part_pid "$1" >/dev/null; }
 part_gone() { ! part_running "$1"; }
 
+# A pid file that a killed server left; also while its process is still waited
+# for, when the server itself would take it for alive.
+remove_stale() { # FILE
+    local pid
+    { read -r pid <"$1"; } 2>/dev/null || return 0
+    case $(process_state "$pid" || true) in
+    '' | Z) rm -f "$1" ;;
+    esac
+}
+
 part_mark() { cut -d ' ' -f 3 "$RUN/pid/$1" 2>/dev/null; }
 
 # A process and its descendants, parents first.
@@ -112,6 +122,7 @@ part_up() {
 
 part_spawn() { # NAME MARK; uses CMD and PART_ENV
     printf -- '---- started %s\n' "$(date -u +%FT%TZ)" >>"$RUN/log/$1.log"
+    give "$RUN/log/$1.log" # httpd opens it again by itself
     # Not a job of this shell and without its lock (9).
     (export "${PART_ENV[@]}" && exec setsid "${CMD[@]}") </dev/null >>"$RUN/log/$1.log" 2>&1 9>&- &
     record_process "$1" "$!" "$2"

@@ -41,6 +41,7 @@ db_passwords() {
 
 postgres_configure() {
     db_init
+    remove_stale "$RUN/pg/postmaster.pid"
     cat >"$RUN/conf/postgresql.conf" <<EOF
 listen_addresses = '127.0.0.1'
 port = $(port postgres)
@@ -82,8 +83,10 @@ db_recreate() { # NAME
 db_migrate() {
     local log="$RUN/log/sqitch.log" name=$1
     [[ -f $ROOT/migrations/sqitch.plan ]] || die "no migrations/sqitch.plan"
-    # By sqitch's own account of itself it has to know who deploys.
-    SQITCH_FULLNAME='./dev' SQITCH_EMAIL='dev@localhost' PGPASSFILE="$RUN/pgpass" \
+    # sqitch has to know who deploys. The role's name is also the schema's; the
+    # path keeps names from resolving here that would not under another role.
+    PGOPTIONS='-c search_path=public' \
+        SQITCH_FULLNAME='./dev' SQITCH_EMAIL='dev@localhost' PGPASSFILE="$RUN/pgpass" \
         sqitch deploy --chdir "$ROOT/migrations" --verify \
         "db:pg://taskevents@127.0.0.1:$(port postgres)/$name" \
         </dev/null >"$log" 2>&1 || {

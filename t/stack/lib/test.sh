@@ -108,12 +108,20 @@ suite_migrations() {
     as_tester t/migrations/run
 }
 
+api_tests() { # BUILD [VARIABLE=VALUE...]
+    local build=$1 roots="$TEST/api"
+    shift
+    mkdir -p "$roots"
+    give "$roots"
+    as_tester env "TASKEVENTS_TEST_DIR=$roots" "$@" t/api/run "$build"
+}
+
 suite_api() {
     need_script t/api/run
     strict_build gcc
     test_db api
     db_migrate api
-    as_tester t/api/run "$WORK/build-gcc"
+    api_tests "$WORK/build-gcc"
 }
 
 # httpd itself is not instrumented, so the library has to be there before it.
@@ -126,9 +134,8 @@ suite_sanitize() {
     make -C "$dir" -s check || unit_failed "$dir"
     test_db sanitize
     db_migrate sanitize
-    as_tester env ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 \
-        TASKEVENTS_HTTPD_PRELOAD="$(gcc -print-file-name=libasan.so)" \
-        t/api/run "$dir"
+    api_tests "$dir" ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 \
+        "TASKEVENTS_TEST_PRELOAD=$(gcc -print-file-name=libasan.so)"
 }
 
 suite_dist() {

@@ -1,0 +1,191 @@
+package TaskEvents::Stack;
+
+# The real stack, for tests: what ./dev runs, what a user sends, what Kafka has.
+
+use v5.32;
+use warnings;
+
+use Cwd ();
+use Exporter qw(import);
+use File::Basename qw(dirname);
+use File::Spec;
+use HTTP::Tiny;
+use JSON::PP ();
+use Time::HiRes qw(sleep time);
+
+our @EXPORT = qw(
+  bring_up stack ctl new_user api tasks deliver publish eventually
+  records stream_of first_occurrences gapless json
+);
+
+my $ROOT = Cwd::realpath(dirname(File::Spec->rel2abs(__FILE__)) . '/../../../..');
+my $JSON = JSON::PP->new->utf8->canonical;
+my %stack;    # what `./dev env` says, and the transport's name
+
+sub json { $JSON }
+
+# ---- the stack ---------------------------------------------------------------
+
+# An instance of the tests' own, whoever's shell this is.
+$ENV{TASKEVENTS_RUN} //= "$ROOT/.run/test/stack";
+delete @ENV{qw(TASKEVENTS_BROKERS DAPR_API_TOKEN APP_API_TOKEN DAPR_HTTP_ENDPOINT)};
+
+sub dev {
+    my @words = @_;
+    open my $out, '-|', "$ROOT/dev", @words or die "./dev: $!";
+    local $/;
+    my $text = <$out>;
+    close $out or die "./dev @words failed\n";
+    return $text;
+}
+
+# bring_up('local' or 'dapr')
+sub bring_up {
+    my ($transport) = @_;
+    dev('up', $transport eq 'dapr' ? '--dapr' : ());
+    %stack = ();
+    for (split /\n/, dev('env')) {
+        my ($name, $value) = /^export (\w+)=(.*)$/ or next;
+        $stack{$name} = $value =~ s/\\(.)/$1/gr;
+    }
+}
+
+sub stack { $stack{ $_[0] } // die "no $_[0] with this transport" }
+
+sub ctl { dev('ctl', @_); return }
+
+# eventually SECONDS, sub: what the sub returns once it is true, else nothing.
+sub eventually {
+    my ($seconds, $is_so) = @_;
+    my $end = time + $seconds;
+    while (1) {
+        my $what = $is_so->();
+        return $what if $what;
+        return if time >= $end;
+        sleep 0.1;
+    }
+}
+
+# ---- users and their requests ------------------------------------------------
+
+# Nobody else's: tests look only at the events of their own users.
+sub new_user {
+    my ($name) = @_;
+    return sprintf '%s-%d-%06x', $name // 'user', $$, int rand 1 << 24;
+}
+
+my %token;
+
+sub token {
+    my ($user) = @_;
+    return $token{$user} //= do {
+        chomp(my $text = dev('token', $user));
+        $text;
+    };
+}
+
+# One connection each: a kept one may be closed just as we send, and then
+# nobody could tell whose fault a failed request was.
+my $http = HTTP::Tiny->new(timeout => 15, keep_alive => 0);
+
+sub request {
+    my ($method, $url, $headers, $body) = @_;
+    my $began = time;
+    my $answer = $http->request($method, $url,
+        { headers => $headers, defined $body ? (content => $body) : () });
+    $answer->{seconds} = time - $began;
+    $answer->{json} = eval { $JSON->decode($answer->{content}) };
+    return $answer;
+}
+
+# api USER, METHOD, path below the user's, body: as that user.
+sub api {
+    my ($user, $method, $path, $body) = @_;
+    return request(
+        $method,
+        stack('TASKEVENTS_URL') . "/api/$user/$path",
+        {
+            authorization => 'Bearer ' . token($user),
+            $body ? ('content-type' => 'application/json') : (),
+        },
+        $body ? $JSON->encode($body) : undef);
+}
+
+# The user's tasks, in order of their due date.
+sub tasks {
+    my ($user) = @_;
+    my $answer = api($user, GET => 'tasks?limit=200&sort_by=due_date_asc');
+    my @tasks = $answer->{status} == 200 ? @{ $answer->{json} } : ();
+    return @tasks;
+}
+
+# What the sidecar would send: an event to one of the delivery routes.
+sub deliver {
+    my ($route, $event) = @_;
+    return request(
+        POST => stack('TASKEVENTS_SIDECAR_URL') . "/api/events/$route",
+        {
+            'dapr-api-token' => stack('APP_API_TOKEN'),
+            'content-type'   => 'application/cloudevents+json',
+        },
+        ref $event ? $JSON->encode($event) : $event);
+}
+
+# An event of somebody else on the topic, through the sidecar.
+sub publish {
+    my ($topic, $key, $event) = @_;
+    return request(
+        POST => stack('DAPR_HTTP_ENDPOINT')
+          . "/v1.0/publish/kafka-pubsub/$topic?metadata.partitionKey=$key",
+        {
+            'dapr-api-token' => stack('DAPR_API_TOKEN'),
+            'content-type'   => 'application/cloudevents+json',
+        },
+        $JSON->encode($event));
+}
+
+# ---- Kafka -------------------------------------------------------------------
+
+# Every record of the topic from its beginning, in order within a partition.
+sub records {
+    my ($topic) = @_;
+    open my $out, '-|', 'timeout', 20, 'kcat', '-C', '-e', '-q', '-o', 'beginning',
+      '-b', stack('TASKEVENTS_BROKERS'), '-t', $topic, '-f', '%k\t%p\t%o\t%s\n'
+      or die "kcat: $!";
+    my @records;
+    while (<$out>) {
+        chomp;
+        my ($key, $partition, $offset, $value) = split /\t/, $_, 4;
+        push @records, {
+            key       => $key,
+            partition => $partition,
+            offset    => $offset,
+            event     => $JSON->decode($value),
+        };
+    }
+    close $out;
+    return @records;
+}
+
+# The events of one user on the topic, in the order that Kafka has them.
+sub stream_of {
+    my ($user, $topic) = @_;
+    return map { $_->{event} }
+      grep { $_->{key} eq $user } records($topic // 'tasks');
+}
+
+# Delivery is at least once: of copies, only the first counts.
+sub first_occurrences {
+    my %seen;
+    return grep { !$seen{ $_->{id} }++ } @_;
+}
+
+# Do these events count 1, 2, 3 … in this order?
+sub gapless {
+    my @events = first_occurrences(@_);
+    my $n = 0;
+    $_->{sequence} eq sprintf('%020d', ++$n) or return 0 for @events;
+    return 1;
+}
+
+1;
