@@ -1,0 +1,111 @@
+# Bad values stop `httpd -t` with a sentence that names the directive, the value
+# and what is allowed; an impossible set-up stops the start.
+use strict;
+use warnings;
+use Test::More;
+use TaskEvents::Test;
+
+my $database = qq{TaskEventsDatabase "$ENV{TASKEVENTS_TEST_DSN}"};
+my $good = "TaskEventsEngine On\nTaskEventsTransport local\n$database\n";
+my $dir = root() . '/try';
+my ($status, $said) = httpd_try(server_config(lines => $good), '-t');
+is $status, 0, 'a small configuration is fine' or diag $said;
+like $said, qr/Syntax OK/, 'and said to be';
+is((httpd_try(server_config(), '-t'))[0], 0, 'the module alone, without a directive');
+
+TaskEvents::Test::write_file("$dir/token", "a-token\n");
+TaskEvents::Test::write_file("$dir/empty", '');
+for my $line (
+    'TaskEventsEngine Off', 'TaskEventsPrefix /', 'TaskEventsPrefix /a/b-c', 'TaskEventsTransport local',
+    'TaskEventsDaprURL http://127.0.0.1:3500', 'TaskEventsDaprURL https://dapr.example', 'TaskEventsDaprURL http://[::1]:3500',
+    "TaskEventsDaprTokenFile $dir/token", "TaskEventsAppTokenFile $dir/token", 'TaskEventsPubsub my-pubsub.v1',
+    'TaskEventsTopic tasks prod.tasks', 'TaskEventsTopic reminders r', 'TaskEventsTopic deadletter dead_letters',
+    'TaskEventsSource /x', 'TaskEventsSource https://tasks.example/api', 'TaskEventsSource urn:x:y',
+    'TaskEventsPublishTimeout 5', 'TaskEventsPublishTimeout 500ms', 'TaskEventsPublishBatch 1', 'TaskEventsPublishBatch 256',
+    'TaskEventsBreaker 5 1s', 'TaskEventsBreaker 1 500ms', 'TaskEventsCatchUp Each', 'TaskEventsCatchUp skip',
+    'TaskEventsPool 1 1 1', 'TaskEventsPool 0 4 16', 'TaskEventsPoolWait 2', 'TaskEventsPoolWait 250ms',
+    'TaskEventsMaxBody 1024', 'TaskEventsMaxBody 65536', 'TaskEventsOpen Off', 'TaskEventsSidecarToken Off',
+) {
+    ($status, $said) = httpd_try(server_config(lines => "$good$line"), '-t');
+    is $status, 0, "$line is fine" or diag $said;
+}
+
+# directive, bad value, what the sentence must say of what is allowed
+for my $case (
+    ['TaskEventsEngine', 'Maybe', qr/On|Off/], ['TaskEventsEngine', '', qr//],
+    ['TaskEventsTransport', 'kafka', qr/dapr.*local|local.*dapr/], ['TaskEventsTransport', 'dapr local', qr//],
+    ['TaskEventsPrefix', 'api', qr{/}], ['TaskEventsPrefix', '/api/', qr{/}],
+    ['TaskEventsDaprURL', 'localhost:3500', qr/http/], ['TaskEventsDaprURL', 'ftp://x', qr/http/], ['TaskEventsDaprURL', 'http://', qr/http/],
+    ['TaskEventsDaprTokenFile', "$dir/nothing", qr/file|read/i], ['TaskEventsDaprTokenFile', "$dir/empty", qr/empty/i],
+    ['TaskEventsAppTokenFile', "$dir/nothing", qr/file|read/i], ['TaskEventsAppTokenFile', "$dir/empty", qr/empty/i],
+    ['TaskEventsPubsub', 'a/b', qr//], ['TaskEventsPubsub', '""', qr//],
+    ['TaskEventsTopic', 'dead x', qr/tasks.*reminders.*deadletter/], ['TaskEventsTopic', 'tasks', qr//], ['TaskEventsTopic', 'tasks "a b"', qr//],
+    ['TaskEventsSource', '"a b"', qr/URI/i], ['TaskEventsSource', '""', qr/URI/i],
+    ['TaskEventsPublishTimeout', 'soon', qr/\d|time|second/], ['TaskEventsPublishTimeout', '0', qr/\d/], ['TaskEventsPublishTimeout', '-1', qr/\d/],
+    ['TaskEventsPublishBatch', '0', qr/1/], ['TaskEventsPublishBatch', 'many', qr/\d/], ['TaskEventsPublishBatch', '1000000', qr/\d/],
+    ['TaskEventsBreaker', '0 1s', qr/1/], ['TaskEventsBreaker', '5', qr//], ['TaskEventsBreaker', '5 never', qr/\d|time|second/], ['TaskEventsBreaker', 'x 1s', qr/\d/],
+    ['TaskEventsCatchUp', 'Both', qr/Each.*Skip|Skip.*Each/i],
+    ['TaskEventsPool', '4 2 16', qr//], ['TaskEventsPool', '1 4 0', qr//], ['TaskEventsPool', '1 4', qr//], ['TaskEventsPool', '1 4 x', qr/\d/], ['TaskEventsPool', '1 20 16', qr//],
+    ['TaskEventsPoolWait', 'x', qr/\d|time|second/], ['TaskEventsPoolWait', '-2', qr/\d/],
+    ['TaskEventsMaxBody', '0', qr/\d/], ['TaskEventsMaxBody', '64K', qr/\d/], ['TaskEventsMaxBody', '-1', qr/\d/], ['TaskEventsMaxBody', '99999999999999999999', qr/\d/],
+    ['TaskEventsOpen', 'Yes', qr/On|Off/], ['TaskEventsSidecarToken', '0', qr/On|Off/],
+    ['TaskEventsDatabase', '"host"', qr/conninfo|=/], ['TaskEventsDatabase', '"nonsense=1"', qr/nonsense/],
+) {
+    my ($directive, $value, $allowed) = @$case;
+    ($status, $said) = httpd_try(server_config(lines => "$good$directive $value"), '-t');
+    is $status, 1, "$directive $value stops httpd -t" or diag $said;
+    like $said, qr/\Q$directive\E/, '… names the directive';
+    # the wrong count of arguments is told by httpd; else the value is repeated
+    my ($last) = reverse split / /, $value =~ s/"//gr;
+    like $said, qr/takes|argument|must be|\Q@{[ $last // '' ]}\E/, '… and the value' if defined $last;
+    like $said, $allowed, '… and what is allowed';
+    unlike $said, qr/AddressSanitizer|Segmentation/, '… and ends in order';
+}
+# a password must not be repeated, here or in any log
+(undef, $said) = httpd_try(server_config(lines => qq{$good\nTaskEventsDatabase "host=x nonsense=1 password=hunter2"}), '-t');
+unlike $said, qr/hunter2/, 'a password is not repeated';
+
+# where they may stand
+for my $directive ('TaskEventsEngine On', $database, 'TaskEventsTransport local', 'TaskEventsPool 1 4 16') {
+    ($status, $said) = httpd_try(server_config(lines => "$good<Location /x>\n$directive\n</Location>"), '-t');
+    is $status, 1, ($directive =~ s/ .*//r) . ' is not for a <Location>';
+    like $said, qr/not allowed here/, '… which httpd says';
+}
+($status, $said) = httpd_try(server_config(lines => "$good<Location /x>\nRequire taskevents-owner bob\n</Location>"), '-t');
+is $status, 1, 'Require taskevents-owner takes no argument' or diag $said;
+($status, $said) = httpd_try(server_config(lines => "$good<Location /x>\nRequire taskevents-sidecar x\n</Location>"), '-t');
+is $status, 1, 'Require taskevents-sidecar neither' or diag $said;
+
+# an engine without a database
+($status, $said) = httpd_try(server_config(lines => "TaskEventsEngine On\nTaskEventsTransport local\n"));
+isnt $status, 'runs', 'an engine that is on without a database does not start';
+like $said, qr/TaskEventsDatabase/, 'and says which directive is missing';
+
+# a process model without threads has nowhere to publish from
+($status, $said) = httpd_try(server_config(mpm => 'prefork', lines => $good));
+isnt $status, 'runs', 'prefork with the engine on does not start';
+like $said, qr/prefork|thread|MPM/i, 'and says why' or diag $said;
+unlike $said, qr/Segmentation|AddressSanitizer|exit signal/, 'in order';
+($status, $said) = httpd_try(server_config(mpm => 'prefork', lines => "TaskEventsEngine Off\n"), undef, 2);
+is $status, 'runs', 'prefork with the engine off does' or diag $said;
+($status, $said) = httpd_try(server_config(mpm => 'worker', lines => $good), undef, 3);
+is $status, 'runs', 'the worker MPM will do' or diag $said;
+
+# dapr: a sidecar route that no <Location> maps would lose every event
+my $dapr = "TaskEventsEngine On\nTaskEventsTransport dapr\nTaskEventsDaprURL http://127.0.0.1:1\n$database\n";
+($status, $said) = httpd_try(server_config(lines => $dapr), undef, 5);
+isnt $status, 'runs', 'dapr without its routes mapped does not start';
+like $said, qr{/dapr|/api/events|taskevents-sidecar}, 'and says what to map' or diag $said;
+my $mapped = $dapr . qq{TaskEventsAppTokenFile $dir/token
+<LocationMatch "^/(dapr|job|api/events)(/|\$)">
+    SetHandler taskevents
+    Require taskevents-sidecar
+</LocationMatch>};
+($status, $said) = httpd_try(server_config(lines => $mapped), undef, 3);
+is $status, 'runs', 'with them mapped it does' or diag $said;
+
+# the database is not needed to start: it comes back by itself
+($status, $said) = httpd_try(server_config(lines =>
+    qq{TaskEventsEngine On\nTaskEventsTransport local\nTaskEventsDatabase "host=127.0.0.1 port=1 dbname=x connect_timeout=1"}), undef, 3);
+is $status, 'runs', 'a start without the database' or diag $said;
+finish();
