@@ -31,12 +31,15 @@ kafka_jars() { # the directory; fetched if it is not there
     printf '%s\n' "$dir"
 }
 
+# By its full name: a prefix would have to be looked up first.
+MAVEN_COPY=org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies
+
 fetch_kafka() { # POM DIR
     local tmp="$2.new.$$" log="$RUN/log/kafka-fetch.log"
     say "fetching Kafka (once for this machine)"
     mkdir -p "$tmp"
     cp "$1" "$tmp/pom.xml"
-    if ! (cd "$tmp" && mvn -q -B -ntp dependency:copy-dependencies \
+    if ! (cd "$tmp" && mvn -q -B -ntp "$MAVEN_COPY" \
         -DincludeScope=runtime -DoutputDirectory=libs) >"$log" 2>&1; then
         rm -rf "$tmp"
         tail -n 15 "$log" >&2

@@ -109,6 +109,7 @@ part_up() {
     "${name}_configure"
     mark=$(fingerprint)
     if part_running "$name"; then
+        [[ $(part_state "$name") != paused ]] || part_resume "$name"
         if [[ $(part_mark "$name") == "$mark" ]]; then
             "${name}_ready" || die "$name runs but does not answer; see: ./dev logs $name"
             say "$(printf '%-10s already running' "$name")"
