@@ -47,6 +47,9 @@ like request(POST => $path, vhost => 'off', json => { title => 'x' })->{status},
 my $who = user('open');
 is request(POST => task_path($who), vhost => 'open', json => { title => 'x' })->{status}, 201, 'TaskEventsOpen: a loopback peer posts';
 is scalar @{ request(GET => task_path($who), vhost => 'open')->{json} }, 1, 'and reads';
+for my $header ('X-Forwarded-For', 'Forwarded', 'Via') {
+    like request(GET => task_path($who), vhost => 'open', headers => [$header => '192.0.2.1'])->{status}, qr/^40[13]$/, "but not through a proxy ($header)";
+}
 ok log_lines(qr/\[taskevents:(?:warn|notice)\].*TaskEventsOpen/) || `grep -c 'taskevents:.*TaskEventsOpen' @{[root()]}/t/logs/error_log` > 0, 'loudly';
 expect_log(qr/\[auth_basic:error\]/, 'mod_auth_basic') if log_lines(qr/\[auth_basic:error\]/);
 expect_log(qr/\[(?:authz_core|core):error\]/, 'httpd about a refusal') if log_lines(qr/\[(?:authz_core|core):error\]/);

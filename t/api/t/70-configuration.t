@@ -16,7 +16,7 @@ is((httpd_try(server_config(), '-t'))[0], 0, 'the module alone, without a direct
 TaskEvents::Test::write_file("$dir/token", "a-token\n");
 TaskEvents::Test::write_file("$dir/empty", '');
 for my $line (
-    'TaskEventsEngine Off', 'TaskEventsPrefix /', 'TaskEventsPrefix /a/b-c', 'TaskEventsTransport local',
+    'TaskEventsEngine Off', 'TaskEventsPrefix /a/b-c', 'TaskEventsTransport local',
     'TaskEventsDaprURL http://127.0.0.1:3500', 'TaskEventsDaprURL https://dapr.example', 'TaskEventsDaprURL http://[::1]:3500',
     "TaskEventsDaprTokenFile $dir/token", "TaskEventsAppTokenFile $dir/token", 'TaskEventsPubsub my-pubsub.v1',
     'TaskEventsTopic tasks prod.tasks', 'TaskEventsTopic reminders r', 'TaskEventsTopic deadletter dead_letters',
@@ -49,15 +49,15 @@ for my $case (
     ['TaskEventsPoolWait', 'x', qr/\d|time|second/], ['TaskEventsPoolWait', '-2', qr/\d/],
     ['TaskEventsMaxBody', '0', qr/\d/], ['TaskEventsMaxBody', '64K', qr/\d/], ['TaskEventsMaxBody', '-1', qr/\d/], ['TaskEventsMaxBody', '99999999999999999999', qr/\d/],
     ['TaskEventsOpen', 'Yes', qr/On|Off/], ['TaskEventsSidecarToken', '0', qr/On|Off/],
-    ['TaskEventsDatabase', '"host"', qr/conninfo|=/], ['TaskEventsDatabase', '"nonsense=1"', qr/nonsense/],
+    ['TaskEventsDatabase', '"host"', qr/conninfo|=/], ['TaskEventsDatabase', '"nonsense=1"', qr/=/],
 ) {
     my ($directive, $value, $allowed) = @$case;
     ($status, $said) = httpd_try(server_config(lines => "$good$directive $value"), '-t');
     is $status, 1, "$directive $value stops httpd -t" or diag $said;
     like $said, qr/\Q$directive\E/, '… names the directive';
     # the wrong count of arguments is told by httpd; else the value is repeated
-    my ($last) = reverse split / /, $value =~ s/"//gr;
-    like $said, qr/takes|argument|must be|\Q@{[ $last // '' ]}\E/, '… and the value' if defined $last;
+    my ($last) = reverse split / /, $value =~ tr/"//dr;
+    like $said, qr/takes|argument|must be|\Q$last\E/, '… and the value' if defined $last;
     like $said, $allowed, '… and what is allowed';
     unlike $said, qr/AddressSanitizer|Segmentation/, '… and ends in order';
 }
@@ -71,6 +71,15 @@ for my $directive ('TaskEventsEngine On', $database, 'TaskEventsTransport local'
     is $status, 1, ($directive =~ s/ .*//r) . ' is not for a <Location>';
     like $said, qr/not allowed here/, '… which httpd says';
 }
+# a process has one database, one transport, one publisher
+for my $directive ($database, 'TaskEventsTransport local', 'TaskEventsPool 1 4 16', 'TaskEventsSource /x', 'TaskEventsPubsub x') {
+    ($status, $said) = httpd_try(server_config(lines => "$good<VirtualHost *:1>\n$directive\n</VirtualHost>"), '-t');
+    my ($name) = $directive =~ /^(\w+)/;
+    is $status, 1, "$name is not for a <VirtualHost>";
+    like $said, qr/$name/, '… and said';
+}
+($status, $said) = httpd_try(server_config(lines => "$good<VirtualHost *:1>\nTaskEventsEngine Off\nTaskEventsPrefix /x\nTaskEventsMaxBody 2048\nTaskEventsOpen Off\nTaskEventsSidecarToken On\n</VirtualHost>"), '-t');
+is $status, 0, 'what a <VirtualHost> may say' or diag $said;
 ($status, $said) = httpd_try(server_config(lines => "$good<Location /x>\nRequire taskevents-owner bob\n</Location>"), '-t');
 is $status, 1, 'Require taskevents-owner takes no argument' or diag $said;
 ($status, $said) = httpd_try(server_config(lines => "$good<Location /x>\nRequire taskevents-sidecar x\n</Location>"), '-t');

@@ -95,10 +95,5 @@ is request(POST => '/api/events/tasks', @sidecar, chunked => 1, body => delivere
 is request(POST => '/api/events/tasks', vhost => 'sidecar', type => 'application/json', headers => ['dapr-api-token' => APP_TOKEN],
     body => delivered({ %$created, id => '33333333-3333-4333-8333-333333333335' }))->{status}, 200, 'as application/json';
 
-# the database is away: exactly 500, so that the sidecar tries again
-is request(POST => '/api/events/tasks', vhost => 'nodatabase', type => 'application/cloudevents+json',
-    headers => ['dapr-api-token' => APP_TOKEN], body => delivered($created))->{status}, 500, 'no database: 500' for 1, 2;
-is request(POST => '/api/events/dead-letters', vhost => 'nodatabase', type => 'application/cloudevents+json',
-    headers => ['dapr-api-token' => APP_TOKEN], body => 'x')->{status}, 500, 'no database: 500 on the dead-letter route';
-expect_log(qr/\[taskevents:(?:error|alert)\].*TE\d+/, 'the letters kept and the database that is away');
+expect_log(qr/\[taskevents:alert\].*TE\d+/, 'the letters kept');
 finish();

@@ -1,0 +1,43 @@
+# The database is away: 503 with Retry-After on every task route, within 5 s.
+use strict;
+use warnings;
+use Test::More;
+use Time::HiRes 'time';
+use TaskEvents::Test;
+
+my $u = user('away');
+my $path = task_path($u);
+for my $round (1, 2) {
+    for my $request ([GET => $path], [GET => "$path/1"], [POST => $path, json => { title => 'x' }], [POST => "$path/1/complete"]) {
+        my ($method, $where, @rest) = @$request;
+        my $start = time;
+        my $a = request($method => $where, as => $u, @rest);
+        my $took = time - $start;
+        is_problem($a, 503, "$method " . ($where =~ s/\Q$path\E/…/r));
+        like $a->{headers}{'retry-after'} // '', qr/^\d+$/, '… with Retry-After';
+        cmp_ok $took, '<', 5, sprintf '… within 5 s (%.2f s)', $took;
+    }
+}
+# what needs no database is answered as ever
+is_problem(request(POST => $path, as => $u, body => '{'), 400, '400 needs no database');
+is_problem(request(POST => $path, as => $u, json => {}), 422, '422 neither');
+is_problem(request(GET => $path), 401, '401 neither');
+is_problem(request(GET => $path, as => user('away-other')), 403, '403 neither');
+like request(OPTIONS => $path)->{status}, qr/^20[04]$/, 'OPTIONS neither';
+# many at once do not pile up behind each other
+my $start = time;
+my @answers = at_once(map { [GET => $path, as => $u] } 1 .. 16);
+is_deeply [map { $_->{status} } @answers], [(503) x 16], 'sixteen at once';
+cmp_ok time - $start, '<', 6, 'are all answered in time';
+
+# a delivery is answered exactly 500, so that the sidecar tries again
+for my $route (qw(tasks reminders dead-letters)) {
+    is request(POST => "/api/events/$route", vhost => 'sidecar_unasked', type => 'application/cloudevents+json',
+        body => encode_json_text({ specversion => '1.0', id => '1', source => '/taskevents/test', type => 'task.completed',
+            data => { user_id => $u, task_id => 1, origin => 'user' } }))->{status}, 500, "delivery to $route" for 1, 2;
+    is request(POST => "/api/events/$route", vhost => 'sidecar_unasked', type => 'application/cloudevents+json',
+        body => 'no event')->{status}, 500, "no event to $route: it could not be kept";
+}
+is request(GET => '/dapr/subscribe', vhost => 'sidecar_unasked')->{status}, 200, 'the subscriptions need no database';
+expect_log(qr/\[taskevents:(?:error|alert|crit)\].*TE\d+.*(?:database|connect)/i, 'that the database is away');
+finish();
