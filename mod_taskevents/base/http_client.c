@@ -1,0 +1,217 @@
+#include "http_client.h"
+
+#include <apr_atomic.h>
+#include <apr_strings.h>
+#include <curl/curl.h>
+#include <string.h>
+
+#define MAX_SIDE_BY_SIDE 8
+#define MAX_ANSWER (1024 * 1024)
+#define CONNECT_TIMEOUT_MS 1000L
+
+struct te_http_client_t {
+    CURLM *multi;
+    CURL *easy[MAX_SIDE_BY_SIDE];
+    volatile apr_uint32_t stopping;
+};
+
+typedef struct {
+    te_http_request_t *request;
+    struct curl_slist *headers;
+    apr_size_t room;
+    apr_pool_t *pool;
+    int done;
+} transfer_t;
+
+apr_status_t te_http_global_init(void)
+{
+    return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? APR_SUCCESS
+                                                             : APR_EGENERAL;
+}
+
+static apr_status_t close_client(void *data)
+{
+    te_http_client_t *client = data;
+    int i;
+
+    for (i = 0; i < MAX_SIDE_BY_SIDE; ++i) {
+        curl_easy_cleanup(client->easy[i]);
+    }
+    curl_multi_cleanup(client->multi);
+    return APR_SUCCESS;
+}
+
+apr_status_t te_http_client_create(te_http_client_t **out, apr_pool_t *p)
+{
+    te_http_client_t *client = apr_pcalloc(p, sizeof *client);
+    int i;
+
+    client->multi = curl_multi_init();
+    if (client->multi == NULL) {
+        return APR_ENOMEM;
+    }
+    apr_pool_cleanup_register(p, client, close_client, apr_pool_cleanup_null);
+    for (i = 0; i < MAX_SIDE_BY_SIDE; ++i) {
+        client->easy[i] = curl_easy_init();
+        if (client->easy[i] == NULL) {
+            return APR_ENOMEM;
+        }
+    }
+    *out = client;
+    return APR_SUCCESS;
+}
+
+/* The answer grows by doubling, so that a long one is not copied per chunk;
+ * what is over the cap is read and dropped: the status still counts. */
+static size_t keep_answer(char *bytes, size_t size, size_t count, void *data)
+{
+    transfer_t *t = data;
+    te_http_request_t *request = t->request;
+    apr_size_t n = size * count;
+    apr_size_t keep = n;
+
+    if (request->answer_size + keep > MAX_ANSWER) {
+        keep = MAX_ANSWER - request->answer_size;
+    }
+    if (request->answer_size + keep + 1 > t->room) {
+        char *larger;
+
+        t->room = (request->answer_size + keep + 1) * 2;
+        larger = apr_palloc(t->pool, t->room);
+        memcpy(larger, request->answer, request->answer_size);
+        request->answer = larger;
+    }
+    memcpy(request->answer + request->answer_size, bytes, keep);
+    request->answer_size += keep;
+    request->answer[request->answer_size] = '\0';
+    return n;
+}
+
+static void prepare(CURL *easy, transfer_t *t, apr_interval_time_t timeout)
+{
+    te_http_request_t *request = t->request;
+    const char *const *header;
+
+    curl_easy_reset(easy);
+    for (header = request->headers; header && *header; ++header) {
+        t->headers = curl_slist_append(t->headers, *header);
+    }
+    /* no 100-continue: it would cost a round trip on every large body */
+    t->headers = curl_slist_append(t->headers, "Expect:");
+    curl_easy_setopt(easy, CURLOPT_URL, request->url);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, t->headers);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
+                     (long)apr_time_as_msec(timeout));
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, keep_answer);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
+    if (request->body != NULL) {
+        curl_easy_setopt(easy, CURLOPT_POST, 1L);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                         (curl_off_t)request->body_size);
+    }
+}
+
+static void finish(transfer_t *t, CURL *easy, CURLcode code)
+{
+    te_http_request_t *request = t->request;
+    long status = 0, size_sent = 0;
+
+    t->done = 1;
+    if (code != CURLE_OK) {
+        request->error = apr_pstrdup(t->pool, curl_easy_strerror(code));
+        curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &size_sent);
+        request->not_sent = size_sent == 0;
+        return;
+    }
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    request->status = (int)status;
+}
+
+static void collect(te_http_client_t *client)
+{
+    CURLMsg *message;
+    int left;
+
+    while ((message = curl_multi_info_read(client->multi, &left)) != NULL) {
+        char *data = NULL;
+
+        if (message->msg == CURLMSG_DONE) {
+            curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &data);
+            finish((transfer_t *)(void *)data, message->easy_handle,
+                   message->data.result);
+        }
+    }
+}
+
+static void run_until_done(te_http_client_t *client, apr_interval_time_t grace)
+{
+    apr_time_t give_up = 0;
+    int running = 1;
+
+    for (;;) {
+        if (curl_multi_perform(client->multi, &running) != CURLM_OK) {
+            break;
+        }
+        collect(client);
+        if (running == 0) {
+            break;
+        }
+        if (apr_atomic_read32(&client->stopping)) {
+            apr_time_t now = apr_time_now();
+
+            give_up = give_up ? give_up : now + grace;
+            if (now >= give_up) {
+                break;
+            }
+        }
+        curl_multi_poll(client->multi, NULL, 0, 200, NULL);
+    }
+}
+
+void te_http_perform(te_http_client_t *client, te_http_request_t *requests,
+                     int n, apr_interval_time_t timeout,
+                     apr_interval_time_t grace, apr_pool_t *p)
+{
+    transfer_t transfers[MAX_SIDE_BY_SIDE];
+    int start, i, count;
+
+    for (start = 0; start < n; start += MAX_SIDE_BY_SIDE) {
+        count = n - start < MAX_SIDE_BY_SIDE ? n - start : MAX_SIDE_BY_SIDE;
+        memset(transfers, 0, sizeof transfers);
+        for (i = 0; i < count; ++i) {
+            te_http_request_t *request = &requests[start + i];
+
+            request->status = 0;
+            request->error = NULL;
+            request->not_sent = 0;
+            request->answer = apr_pstrdup(p, "");
+            request->answer_size = 0;
+            transfers[i].request = request;
+            transfers[i].pool = p;
+            prepare(client->easy[i], &transfers[i], timeout);
+            curl_multi_add_handle(client->multi, client->easy[i]);
+        }
+        run_until_done(client, grace);
+        for (i = 0; i < count; ++i) {
+            curl_multi_remove_handle(client->multi, client->easy[i]);
+            curl_slist_free_all(transfers[i].headers);
+            if (!transfers[i].done) {
+                requests[start + i].error = "given up: the server is stopping";
+            }
+        }
+    }
+}
+
+void te_http_client_stop(te_http_client_t *client)
+{
+    apr_atomic_set32(&client->stopping, 1);
+    curl_multi_wakeup(client->multi);
+}

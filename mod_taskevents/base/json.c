@@ -1,0 +1,129 @@
+#include "json.h"
+
+#include <apr_strings.h>
+#include <stdlib.h>
+#include <string.h>
+
+static apr_status_t release_value(void *value)
+{
+    json_decref(value);
+    return APR_SUCCESS;
+}
+
+json_t *te_json_keep(apr_pool_t *p, json_t *value)
+{
+    if (value != NULL) {
+        apr_pool_cleanup_register(p, value, release_value,
+                                  apr_pool_cleanup_null);
+    }
+    return value;
+}
+
+/* Nesting is counted before parsing, so that a deep text costs no memory. */
+static int too_deep(const char *bytes, apr_size_t size)
+{
+    int depth = 0, in_string = 0;
+    apr_size_t i;
+
+    for (i = 0; i < size; ++i) {
+        char c = bytes[i];
+
+        if (in_string) {
+            if (c == '\\') {
+                ++i;
+            }
+            else if (c == '"') {
+                in_string = 0;
+            }
+        }
+        else if (c == '"') {
+            in_string = 1;
+        }
+        else if (c == '{' || c == '[') {
+            if (++depth > TE_JSON_MAX_DEPTH) {
+                return 1;
+            }
+        }
+        else if (c == '}' || c == ']') {
+            --depth;
+        }
+    }
+    return 0;
+}
+
+/* jansson quotes the input in its messages ("near 'abc'"): that part may hold
+ * user text and broken bytes, so only what stands before it is told. */
+static const char *describe(apr_pool_t *p, const json_error_t *e)
+{
+    const char *text = e->text;
+    const char *near = strstr(text, " near '");
+    const char *what;
+
+    switch (json_error_code(e)) {
+    case json_error_invalid_utf8:
+        what = "the text is not valid UTF-8";
+        break;
+    case json_error_null_character:
+    case json_error_null_byte_in_key:
+        what = "the character \\u0000 is not allowed";
+        break;
+    case json_error_duplicate_key:
+        what = "an object names a member twice";
+        break;
+    case json_error_numeric_overflow:
+        what = "a number is too large";
+        break;
+    case json_error_premature_end_of_input:
+        what = "the text ends too early";
+        break;
+    case json_error_end_of_input_expected:
+        what = "there is text after the JSON value";
+        break;
+    default:
+        what = near ? apr_pstrmemdup(p, text, (apr_size_t)(near - text))
+                    : "the text cannot be read as JSON";
+        break;
+    }
+    return apr_psprintf(p, "Not JSON: %s (line %d, column %d).", what, e->line,
+                        e->column);
+}
+
+json_t *te_json_parse(apr_pool_t *p, const char *bytes, apr_size_t size,
+                      const char **detail)
+{
+    json_error_t e;
+    json_t *value;
+
+    if (too_deep(bytes, size)) {
+        *detail = apr_psprintf(p, "Not accepted: nested deeper than %d levels.",
+                               TE_JSON_MAX_DEPTH);
+        return NULL;
+    }
+    value = json_loadb(bytes, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY,
+                       &e);
+    if (value == NULL) {
+        *detail = size == 0 ? "Not JSON: the body is empty." : describe(p, &e);
+    }
+    return te_json_keep(p, value);
+}
+
+const char *te_json_text(apr_pool_t *p, const json_t *value)
+{
+    size_t flags = JSON_COMPACT | JSON_ENCODE_ANY;
+    size_t size = json_dumpb(value, NULL, 0, flags);
+    char *text = apr_palloc(p, size + 1);
+
+    json_dumpb(value, text, size, flags);
+    text[size] = '\0';
+    return text;
+}
+
+json_t *te_json_string_or_null(const char *text)
+{
+    return text == NULL ? json_null() : json_string(text);
+}
+
+const char *te_json_get_string(const json_t *object, const char *name)
+{
+    return json_string_value(json_object_get(object, name));
+}

@@ -1,0 +1,45 @@
+/* Handling an event: which effects it has, applied exactly once. Everything
+ * an event changes, the mark that it was handled, and the events it causes in
+ * turn are one transaction; a copy that comes again finds the mark. */
+#ifndef TE_CORE_EFFECTS_H
+#define TE_CORE_EFFECTS_H
+
+#include "../store/outbox.h"
+#include "settings.h"
+
+typedef enum {
+    TE_EVENT_HANDLED,           /* effects applied */
+    TE_EVENT_DUPLICATE,         /* handled before: nothing done */
+    TE_EVENT_IGNORED,           /* none of ours: logged only */
+    TE_EVENT_KEPT               /* a dead letter now: malformed, or of a type
+                                 * that a newer version writes */
+} te_event_outcome_e;
+
+typedef struct te_delivery_t {
+    const char *bytes;                  /* the message as it came */
+    apr_size_t size;
+    apr_off_t full_size;                /* > size when it was cut */
+    const char *topic;
+    const te_outbox_row_t *row;         /* local transport: the outbox row
+                                         * that this transaction removes */
+} te_delivery_t;
+
+/* Handle one message. Any thread; db must be idle.
+ * @param ids       where task ids come from
+ * @param outcome   set on TE_DB_OK
+ * @param followed  1 when new events were put into the outbox
+ * @return TE_DB_OK, or why nothing was done: deliver it again later. After
+ *         TE_DB_LOST it may have been done: again is harmless */
+te_db_err_e te_event_handle(const te_settings_t *settings, te_db_pool_t *ids,
+                            te_db_t *db, apr_pool_t *p,
+                            const te_delivery_t *delivery,
+                            te_event_outcome_e *outcome, int *followed);
+
+/* Keep a message as a dead letter without handling it.
+ * @param event_id  NULL: told from its bytes */
+te_db_err_e te_event_keep(te_db_t *db, apr_pool_t *p,
+                          const te_delivery_t *delivery, const char *stage,
+                          const char *source, const char *event_id,
+                          const char *user_id, const char *reason);
+
+#endif

@@ -1,0 +1,35 @@
+/* What the operator chose for the whole process; set once at start-up from
+ * the directives of the same names, read-only afterwards. */
+#ifndef TE_CORE_SETTINGS_H
+#define TE_CORE_SETTINGS_H
+
+#include "../store/db.h"
+
+typedef enum {
+    TE_TRANSPORT_DAPR,
+    TE_TRANSPORT_LOCAL
+} te_transport_e;
+
+typedef enum {
+    TE_TOPIC_TASKS,
+    TE_TOPIC_REMINDERS,
+    TE_TOPIC_DEAD_LETTERS,
+    TE_TOPIC_COUNT
+} te_topic_e;
+
+typedef struct te_settings_t {
+    te_db_settings_t db;
+    te_transport_e transport;
+    const char *dapr_url;               /* no slash at its end */
+    const char *dapr_token;             /* NULL: none */
+    const char *pubsub;
+    const char *topics[TE_TOPIC_COUNT];
+    const char *source;                 /* of our CloudEvents */
+    apr_interval_time_t publish_timeout;
+    int publish_batch;                  /* events of one request */
+    int breaker_failures;
+    apr_interval_time_t breaker_cooldown;
+    int catch_up_skip;                  /* TaskEventsCatchUp Skip */
+} te_settings_t;
+
+#endif

@@ -1,0 +1,416 @@
+#include "task.h"
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <string.h>
+
+#include "../base/json.h"
+#include "../base/text.h"
+#include "../base/timefmt.h"
+#include "recurrence.h"
+
+int te_user_id_valid(const char *text)
+{
+    apr_size_t n = strlen(text), i;
+
+    if (n == 0 || n > TE_USER_ID_MAX || strcmp(text, "events") == 0
+        || strcmp(text, ".") == 0 || strcmp(text, "..") == 0) {
+        return 0;
+    }
+    for (i = 0; i < n; ++i) {
+        unsigned char c = (unsigned char)text[i];
+
+        if (c >= 0x80 || (!apr_isalnum(c)
+                          && strchr("._@:+|=~-", c) == NULL)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* --- reading ----------------------------------------------------------- */
+
+typedef struct {
+    apr_pool_t *pool;
+    apr_array_header_t *faults;
+    te_task_t *task;
+    te_zone_check *zone_known;
+    void *context;
+    int is_recurring;
+} reader_t;
+
+static void fault(reader_t *in, const char *pointer, const char *detail)
+{
+    te_fault_t *f = apr_array_push(in->faults);
+
+    f->pointer = pointer;
+    f->detail = detail;
+}
+
+static void read_title(reader_t *in, const json_t *value)
+{
+    apr_size_t n;
+
+    if (!json_is_string(value)) {
+        fault(in, "#/title", "must be a string");
+        return;
+    }
+    in->task->title = te_text_trim(in->pool, json_string_value(value));
+    n = te_text_length(in->task->title);
+    if (n < 1 || n > TE_TITLE_MAX) {
+        fault(in, "#/title", "must have 1 to 200 characters");
+    }
+}
+
+static void read_description(reader_t *in, const json_t *value)
+{
+    if (json_is_null(value)) {
+        return;
+    }
+    if (!json_is_string(value)) {
+        fault(in, "#/description", "must be a string or null");
+        return;
+    }
+    in->task->description = apr_pstrdup(in->pool, json_string_value(value));
+    if (te_text_length(in->task->description) > TE_DESCRIPTION_MAX) {
+        fault(in, "#/description", "must have at most 1000 characters");
+    }
+}
+
+static void read_completed(reader_t *in, const json_t *value)
+{
+    if (!json_is_boolean(value)) {
+        fault(in, "#/completed", "must be true or false");
+    }
+    in->task->completed = json_is_true(value);
+}
+
+static const char *const priority_names[] = {NULL, "low", "medium", "high"};
+
+static int priority_of(const char *name)
+{
+    int i;
+
+    for (i = TE_PRIORITY_LOW; i <= TE_PRIORITY_HIGH; ++i) {
+        if (name != NULL && strcmp(name, priority_names[i]) == 0) {
+            return i;
+        }
+    }
+    return 0;
+}
+
+static void read_priority(reader_t *in, const json_t *value)
+{
+    int priority = priority_of(json_string_value(value));
+
+    if (priority == 0) {
+        fault(in, "#/priority", "must be low, medium or high");
+        return;
+    }
+    in->task->priority = (te_priority_e)priority;
+}
+
+static const char *tag_fault(reader_t *in, const char *tag)
+{
+    apr_size_t n = te_text_length(tag);
+    int i;
+
+    if (n < 1 || n > TE_TAG_MAX) {
+        return "must have 1 to 50 characters";
+    }
+    for (i = 0; i < in->task->tags->nelts; ++i) {
+        if (te_text_same_ignoring_case(
+                APR_ARRAY_IDX(in->task->tags, i, const char *), tag)) {
+            return "repeats another tag";
+        }
+    }
+    return NULL;
+}
+
+static void read_tags(reader_t *in, const json_t *value)
+{
+    const json_t *element;
+    size_t i;
+
+    if (!json_is_array(value)) {
+        fault(in, "#/tags", "must be an array of strings");
+        return;
+    }
+    if (json_array_size(value) > TE_TAGS_MAX) {
+        fault(in, "#/tags", "must have at most 10 tags");
+        return;
+    }
+    json_array_foreach(value, i, element) {
+        const char *detail = "must be a string", *tag = NULL;
+
+        if (json_is_string(element)) {
+            tag = te_text_trim(in->pool, json_string_value(element));
+            detail = tag_fault(in, tag);
+        }
+        if (detail != NULL) {
+            fault(in, apr_psprintf(in->pool, "#/tags/%d", (int)i), detail);
+        }
+        else {
+            APR_ARRAY_PUSH(in->task->tags, const char *) = tag;
+        }
+    }
+}
+
+static void read_due_date(reader_t *in, const json_t *value)
+{
+    const char *detail = "must be a string or null";
+
+    if (json_is_null(value)) {
+        return;
+    }
+    if (json_is_string(value)) {
+        detail = te_time_parse(json_string_value(value),
+                               &in->task->due_date);
+    }
+    if (detail != NULL) {
+        fault(in, "#/due_date", detail);
+    }
+}
+
+static void read_time_zone(reader_t *in, const json_t *value)
+{
+    const char *name = json_string_value(value);
+
+    if (name == NULL
+        || (strcmp(name, "UTC") != 0 && !in->zone_known(in->context, name))) {
+        fault(in, "#/time_zone", "must be the IANA name of a time zone, "
+              "such as Europe/Berlin");
+        return;
+    }
+    in->task->time_zone = apr_pstrdup(in->pool, name);
+}
+
+static void read_is_recurring(reader_t *in, const json_t *value)
+{
+    if (!json_is_boolean(value)) {
+        fault(in, "#/is_recurring", "must be true or false");
+    }
+    in->is_recurring = json_is_true(value);
+}
+
+static void read_interval(reader_t *in, const json_t *value)
+{
+    const char *name = json_string_value(value);
+
+    if (json_is_null(value)) {
+        return;
+    }
+    if (name == NULL || !te_interval_valid(name)) {
+        fault(in, "#/recurring_interval",
+              "must be daily, weekly, monthly or null");
+        return;
+    }
+    in->task->recurring_interval = apr_pstrdup(in->pool, name);
+}
+
+static const struct {
+    const char *name;
+    void (*read)(reader_t *in, const json_t *value);    /* NULL: server's */
+} members[] = {
+    {"title", read_title},
+    {"description", read_description},
+    {"completed", read_completed},
+    {"priority", read_priority},
+    {"tags", read_tags},
+    {"due_date", read_due_date},
+    {"time_zone", read_time_zone},
+    {"is_recurring", read_is_recurring},
+    {"recurring_interval", read_interval},
+    {"id", NULL},
+    {"user_id", NULL},
+    {"completed_at", NULL},
+    {"series_id", NULL},
+    {"occurrence", NULL},
+    {"version", NULL},
+    {"created_at", NULL},
+    {"updated_at", NULL},
+};
+
+static void read_member(reader_t *in, const char *name, const json_t *value)
+{
+    apr_size_t i;
+
+    for (i = 0; i < sizeof members / sizeof members[0]; ++i) {
+        if (strcmp(name, members[i].name) == 0) {
+            if (members[i].read == NULL) {
+                fault(in, te_fault_pointer(in->pool, name),
+                      "is set by the server only");
+            }
+            else {
+                members[i].read(in, value);
+            }
+            return;
+        }
+    }
+    fault(in, te_fault_pointer(in->pool, name), "is not a member of a task");
+}
+
+static void check_recurrence(reader_t *in, const json_t *body)
+{
+    const json_t *interval = json_object_get(body, "recurring_interval");
+    int given = interval != NULL && !json_is_null(interval);
+
+    if (in->is_recurring && !given) {
+        fault(in, "#/recurring_interval",
+              "must be daily, weekly or monthly when is_recurring is true");
+    }
+    if (!in->is_recurring && given) {
+        fault(in, "#/recurring_interval",
+              "must be null or left out unless is_recurring is true");
+    }
+}
+
+static te_task_t *task_with_defaults(apr_pool_t *p)
+{
+    te_task_t *task = apr_pcalloc(p, sizeof *task);
+
+    task->completed_at = TE_TIME_NONE;
+    task->priority = TE_PRIORITY_MEDIUM;
+    task->tags = apr_array_make(p, TE_TAGS_MAX, sizeof(const char *));
+    task->due_date = TE_TIME_NONE;
+    task->time_zone = "UTC";
+    task->version = 1;
+    return task;
+}
+
+void te_task_read(apr_pool_t *p, const json_t *body, te_zone_check *zone_known,
+                  void *context, te_task_t **task,
+                  apr_array_header_t **faults)
+{
+    reader_t in = {p, NULL, NULL, zone_known, context, 0};
+    const char *name;
+    json_t *value;
+
+    in.faults = apr_array_make(p, 4, sizeof(te_fault_t));
+    in.task = task_with_defaults(p);
+    *faults = in.faults;
+    if (!json_is_object(body)) {
+        fault(&in, "#", "must be an object");
+        return;
+    }
+    json_object_foreach((json_t *)body, name, value) {
+        read_member(&in, name, value);
+    }
+    if (json_object_get(body, "title") == NULL) {
+        fault(&in, "#/title", "is required");
+    }
+    check_recurrence(&in, body);
+    if (in.faults->nelts == 0) {
+        *task = in.task;
+    }
+}
+
+/* --- JSON -------------------------------------------------------------- */
+
+static json_t *time_json(apr_pool_t *p, apr_time_t t)
+{
+    return te_json_string_or_null(te_time_format(p, t));
+}
+
+json_t *te_task_json(apr_pool_t *p, const te_task_t *task)
+{
+    json_t *json = json_object(), *tags = json_array();
+    int i;
+
+    for (i = 0; i < task->tags->nelts; ++i) {
+        json_array_append_new(tags, json_string(
+            APR_ARRAY_IDX(task->tags, i, const char *)));
+    }
+    json_object_set_new(json, "id", json_integer(task->id));
+    json_object_set_new(json, "user_id", json_string(task->user_id));
+    json_object_set_new(json, "title", json_string(task->title));
+    json_object_set_new(json, "description",
+                        te_json_string_or_null(task->description));
+    json_object_set_new(json, "completed", json_boolean(task->completed));
+    json_object_set_new(json, "completed_at",
+                        time_json(p, task->completed_at));
+    json_object_set_new(json, "priority",
+                        json_string(priority_names[task->priority]));
+    json_object_set_new(json, "tags", tags);
+    json_object_set_new(json, "due_date", time_json(p, task->due_date));
+    json_object_set_new(json, "time_zone", json_string(task->time_zone));
+    json_object_set_new(json, "is_recurring",
+                        json_boolean(task->recurring_interval != NULL));
+    json_object_set_new(json, "recurring_interval",
+                        te_json_string_or_null(task->recurring_interval));
+    json_object_set_new(json, "series_id",
+                        te_json_string_or_null(task->series_id));
+    json_object_set_new(json, "occurrence",
+                        task->occurrence ? json_integer(task->occurrence)
+                                         : json_null());
+    json_object_set_new(json, "version", json_integer(task->version));
+    json_object_set_new(json, "created_at", time_json(p, task->created_at));
+    json_object_set_new(json, "updated_at", time_json(p, task->updated_at));
+    return json;
+}
+
+/* --- out of an event --------------------------------------------------- */
+
+/* A time member: absent and null are "none". @return 0: not a time */
+static int event_time(const json_t *json, const char *name, apr_time_t *out)
+{
+    const json_t *value = json_object_get(json, name);
+
+    *out = TE_TIME_NONE;
+    return value == NULL || json_is_null(value)
+           || (json_is_string(value)
+               && te_time_parse(json_string_value(value), out) == NULL);
+}
+
+static const char *copy_string(apr_pool_t *p, const json_t *json,
+                               const char *name)
+{
+    const char *text = te_json_get_string(json, name);
+
+    return text ? apr_pstrdup(p, text) : NULL;
+}
+
+static void event_tags(apr_pool_t *p, const json_t *json, te_task_t *task)
+{
+    const json_t *element;
+    size_t i;
+
+    json_array_foreach(json_object_get(json, "tags"), i, element) {
+        if (json_is_string(element) && task->tags->nelts < TE_TAGS_MAX) {
+            APR_ARRAY_PUSH(task->tags, const char *) =
+                apr_pstrdup(p, json_string_value(element));
+        }
+    }
+}
+
+te_task_t *te_task_from_event(apr_pool_t *p, const json_t *json,
+                              const char **detail)
+{
+    te_task_t *task = task_with_defaults(p);
+    const char *zone = copy_string(p, json, "time_zone");
+    int priority = priority_of(te_json_get_string(json, "priority"));
+
+    task->id = json_integer_value(json_object_get(json, "id"));
+    task->user_id = copy_string(p, json, "user_id");
+    task->title = copy_string(p, json, "title");
+    task->description = copy_string(p, json, "description");
+    task->completed = json_is_true(json_object_get(json, "completed"));
+    task->priority = priority ? (te_priority_e)priority : task->priority;
+    event_tags(p, json, task);
+    task->time_zone = zone ? zone : task->time_zone;
+    task->recurring_interval = copy_string(p, json, "recurring_interval");
+    task->series_id = copy_string(p, json, "series_id");
+    task->occurrence =
+        (int)json_integer_value(json_object_get(json, "occurrence"));
+    task->version = json_integer_value(json_object_get(json, "version"));
+    if (task->id < 1 || task->title == NULL) {
+        *detail = "data.task has no id or no title";
+        return NULL;
+    }
+    if (!event_time(json, "due_date", &task->due_date)
+        || !event_time(json, "completed_at", &task->completed_at)) {
+        *detail = "data.task has a due_date or completed_at that is no time";
+        return NULL;
+    }
+    return task;
+}

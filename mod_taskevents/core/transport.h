@@ -1,0 +1,49 @@
+/* Where events go: to Kafka through a Dapr sidecar, or, with no sidecar at
+ * all, straight to the handlers in this process. */
+#ifndef TE_CORE_TRANSPORT_H
+#define TE_CORE_TRANSPORT_H
+
+#include "../store/outbox.h"
+#include "settings.h"
+
+typedef enum {
+    TE_SENT_ACCEPTED,           /* it has it: the outbox may forget the row */
+    TE_SENT_SETTLED,            /* it has it, and the row is gone already */
+    TE_SENT_FAILED,             /* this event was refused */
+    TE_SENT_UNKNOWN             /* the transport as a whole did not work: the
+                                 * event may be there or not */
+} te_sent_e;
+
+typedef struct te_sending_t {
+    const te_outbox_row_t *row;
+    te_sent_e result;
+    const char *error;                  /* when it was not sent */
+} te_sending_t;
+
+typedef struct te_transport_t te_transport_t;
+
+struct te_transport_t {
+    const char *name;
+    /* Failures of one event before it is given up; 0: never. */
+    int max_attempts;
+    /* Send one wave: n events of n different streams. Sets each result. */
+    void (*send)(te_transport_t *transport, te_sending_t *wave, int n,
+                 apr_pool_t *p);
+    /* How long an event waits after its attempts-th failure. */
+    apr_interval_time_t (*wait)(int attempts, unsigned int chance);
+    /* Ask a send that is under way to end soon. Any thread. */
+    void (*stop)(te_transport_t *transport);
+};
+
+/* Both live in p and belong to one thread. */
+
+apr_status_t te_transport_dapr(te_transport_t **out,
+                               const te_settings_t *settings, apr_pool_t *p);
+
+/* db: the publisher's own connection, on which the handlers run too. */
+apr_status_t te_transport_local(te_transport_t **out,
+                                const te_settings_t *settings,
+                                te_db_pool_t *ids, te_db_t *db,
+                                apr_pool_t *p);
+
+#endif

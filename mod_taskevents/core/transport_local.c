@@ -1,0 +1,81 @@
+#include <string.h>
+
+#include "effects.h"
+#include "transport.h"
+
+#define HANDLING_BUDGET apr_time_from_sec(3)
+
+typedef struct {
+    te_transport_t base;
+    const te_settings_t *settings;
+    te_db_pool_t *ids;
+    te_db_t *db;
+} local_t;
+
+/* The handler's transaction also removes the row, so an event is handled or
+ * still in the outbox, never neither. */
+static void handle(local_t *local, te_sending_t *sending, apr_pool_t *p)
+{
+    te_delivery_t delivery;
+    te_event_outcome_e outcome;
+    te_db_err_e err;
+    int followed;
+
+    memset(&delivery, 0, sizeof delivery);
+    delivery.bytes = sending->row->event;
+    delivery.size = sending->row->event_size;
+    delivery.full_size = (apr_off_t)sending->row->event_size;
+    delivery.topic = sending->row->topic;
+    delivery.row = sending->row;
+    te_db_renew(local->db, HANDLING_BUDGET);
+    err = te_event_handle(local->settings, local->ids, local->db, p,
+                          &delivery, &outcome, &followed);
+    if (err == TE_DB_OK) {
+        sending->result = TE_SENT_SETTLED;
+        return;
+    }
+    sending->error = te_db_error(local->db);
+    sending->result = err == TE_DB_AWAY || err == TE_DB_LOST
+                          ? TE_SENT_UNKNOWN : TE_SENT_FAILED;
+}
+
+static void local_send(te_transport_t *transport, te_sending_t *wave, int n,
+                       apr_pool_t *p)
+{
+    int i;
+
+    for (i = 0; i < n; ++i) {
+        handle((local_t *)transport, &wave[i], p);
+    }
+}
+
+/* 1 s, 2 s, 4 s. */
+static apr_interval_time_t local_wait(int attempts, unsigned int chance)
+{
+    (void)chance;
+    return apr_time_from_sec(1) << (attempts < 3 ? attempts - 1 : 2);
+}
+
+static void local_stop(te_transport_t *transport)
+{
+    (void)transport;            /* a handler has its own, short budget */
+}
+
+apr_status_t te_transport_local(te_transport_t **out,
+                                const te_settings_t *settings,
+                                te_db_pool_t *ids, te_db_t *db,
+                                apr_pool_t *p)
+{
+    local_t *local = apr_pcalloc(p, sizeof *local);
+
+    local->base.name = "local";
+    local->base.max_attempts = 3;
+    local->base.send = local_send;
+    local->base.wait = local_wait;
+    local->base.stop = local_stop;
+    local->settings = settings;
+    local->ids = ids;
+    local->db = db;
+    *out = &local->base;
+    return APR_SUCCESS;
+}

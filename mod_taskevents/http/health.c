@@ -1,0 +1,38 @@
+/* /healthz and /readyz: alive, and able to serve. */
+#include <http_protocol.h>
+
+#include "reply.h"
+#include "resources.h"
+
+int te_healthz(te_req_t *req)
+{
+    return te_reply_json(req, HTTP_OK, json_pack("{s:s}", "status", "alive"));
+}
+
+static te_db_err_e read_version(te_db_t *db, te_req_t *req, void *data,
+                                int again)
+{
+    (void)req;
+    (void)again;
+    return te_db_schema_version(db, data);
+}
+
+/* The transport does not decide: a task is accepted without it. */
+int te_readyz(te_req_t *req)
+{
+    int version = 0;
+    te_db_err_e err = te_request_try(req, read_version, &version);
+    int ready = err == TE_DB_OK && version >= TE_SCHEMA_NEEDED;
+
+    if (!ready) {
+        apr_table_setn(req->r->headers_out, "Retry-After", "1");
+    }
+    return te_reply_json(
+        req, ready ? HTTP_OK : HTTP_SERVICE_UNAVAILABLE,
+        json_pack("{s:s,s:s,s:i,s:i,s:s}", "status",
+                  ready ? "ready" : "not ready", "database",
+                  err == TE_DB_OK ? "up" : "away", "schema_version", version,
+                  "schema_needed", TE_SCHEMA_NEEDED, "transport",
+                  req->settings->transport == TE_TRANSPORT_LOCAL ? "local"
+                                                                 : "dapr"));
+}

@@ -1,0 +1,335 @@
+#include "request.h"
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <http_log.h>
+#include <http_protocol.h>
+#include <stdlib.h>
+#include <string.h>
+#include <util_filter.h>
+
+#include "../base/json.h"
+#include "../store/db.h"
+#include "reply.h"
+
+APLOG_USE_MODULE(taskevents);
+
+/* All a request may spend on the database: the client has its 503 within 5 s
+ * even when PostgreSQL hangs. */
+#define DB_BUDGET apr_time_from_msec(4400)
+#define LEAST_FOR_ANOTHER_TRY apr_time_from_msec(200)
+
+te_notes_t *te_notes(request_rec *r)
+{
+    te_notes_t *notes = ap_get_module_config(r->request_config,
+                                             &taskevents_module);
+
+    if (notes == NULL) {
+        notes = apr_pcalloc(r->pool, sizeof *notes);
+        ap_set_module_config(r->request_config, &taskevents_module, notes);
+    }
+    return notes;
+}
+
+/* --- body -------------------------------------------------------------- */
+
+typedef struct {
+    char *bytes;
+    apr_size_t size, room, cap;
+    apr_off_t full_size;
+} body_t;
+
+static void keep(te_req_t *req, body_t *body, const char *data, apr_size_t n)
+{
+    body->full_size += (apr_off_t)n;
+    if (body->size + n > body->cap) {
+        n = body->cap - body->size;
+    }
+    if (body->size + n + 1 > body->room) {
+        char *larger;
+
+        body->room = (body->size + n + 1) * 2;
+        larger = apr_palloc(req->pool, body->room);
+        memcpy(larger, body->bytes, body->size);
+        body->bytes = larger;
+    }
+    memcpy(body->bytes + body->size, data, n);
+    body->size += n;
+}
+
+/* @return OK or an HTTP status; AP_FILTER_ERROR: a filter answered already */
+static int read_brigade(te_req_t *req, apr_bucket_brigade *bb, body_t *body,
+                        int *eos)
+{
+    apr_bucket *b;
+    apr_status_t rv = ap_get_brigade(req->r->input_filters, bb,
+                                     AP_MODE_READBYTES, APR_BLOCK_READ,
+                                     HUGE_STRING_LEN);
+
+    if (rv != APR_SUCCESS) {
+        return ap_map_http_request_error(rv, HTTP_BAD_REQUEST);
+    }
+    for (b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
+         b = APR_BUCKET_NEXT(b)) {
+        const char *data;
+        apr_size_t n;
+
+        if (APR_BUCKET_IS_EOS(b)) {
+            *eos = 1;
+        }
+        if (APR_BUCKET_IS_METADATA(b)) {
+            continue;
+        }
+        rv = apr_bucket_read(b, &data, &n, APR_BLOCK_READ);
+        if (rv != APR_SUCCESS) {
+            return HTTP_BAD_REQUEST;
+        }
+        keep(req, body, data, n);
+    }
+    apr_brigade_cleanup(bb);
+    return OK;
+}
+
+/* @param stop_over  give up once more than cap has come */
+static int read_body(te_req_t *req, body_t *body, int stop_over)
+{
+    apr_bucket_brigade *bb =
+        apr_brigade_create(req->pool, req->r->connection->bucket_alloc);
+    int eos = 0, status = OK;
+
+    body->bytes = apr_pstrdup(req->pool, "");
+    while (!eos && status == OK) {
+        status = read_brigade(req, bb, body, &eos);
+        if (stop_over && body->full_size > (apr_off_t)body->cap) {
+            break;
+        }
+    }
+    body->bytes[body->size] = '\0';
+    apr_brigade_destroy(bb);
+    if (status == OK || status == AP_FILTER_ERROR) {
+        return status;
+    }
+    return te_reply_problem(req, status, "The body could not be read to its "
+                            "end.");
+}
+
+static int too_large(te_req_t *req, apr_int64_t cap)
+{
+    return te_reply_problem(req, HTTP_REQUEST_ENTITY_TOO_LARGE,
+                            apr_psprintf(req->pool, "The body may have at "
+                                         "most %" APR_INT64_T_FMT " bytes.",
+                                         cap));
+}
+
+int te_request_body(te_req_t *req, apr_int64_t cap, const char **bytes,
+                    apr_size_t *size)
+{
+    const char *length = apr_table_get(req->r->headers_in, "Content-Length");
+    body_t body;
+    int status;
+
+    memset(&body, 0, sizeof body);
+    body.cap = (apr_size_t)cap;
+    if (length != NULL && apr_atoi64(length) > cap) {
+        return too_large(req, cap);
+    }
+    status = read_body(req, &body, 1);
+    if (status != OK) {
+        return status;
+    }
+    if (body.full_size > (apr_off_t)cap) {
+        return too_large(req, cap);
+    }
+    *bytes = body.bytes;
+    *size = body.size;
+    return OK;
+}
+
+int te_request_head(te_req_t *req, apr_size_t cap, const char **bytes,
+                    apr_size_t *size, apr_off_t *full_size)
+{
+    body_t body;
+    int status;
+
+    memset(&body, 0, sizeof body);
+    body.cap = cap;
+    status = read_body(req, &body, 0);
+    *bytes = body.bytes;
+    *size = body.size;
+    *full_size = body.full_size;
+    return status;
+}
+
+static int is_json_type(const char *type)
+{
+    static const char wanted[] = "application/json";
+    apr_size_t n = sizeof wanted - 1;
+
+    return type != NULL && ap_cstr_casecmpn(type, wanted, n) == 0
+           && (type[n] == '\0' || type[n] == ';' || apr_isspace(type[n]));
+}
+
+int te_request_json(te_req_t *req, int optional, json_t **value)
+{
+    const char *type = apr_table_get(req->r->headers_in, "Content-Type");
+    const char *bytes, *detail;
+    apr_size_t size;
+    int status;
+
+    *value = NULL;
+    if (!is_json_type(type) && !(optional && type == NULL)) {
+        return te_reply_problem(req, HTTP_UNSUPPORTED_MEDIA_TYPE,
+                                "Content-Type must be application/json.");
+    }
+    status = te_request_body(req, req->conf->max_body, &bytes, &size);
+    if (status != OK || (optional && size == 0)) {
+        return status;
+    }
+    *value = te_json_parse(req->pool, bytes, size, &detail);
+    if (*value == NULL) {
+        return te_reply_problem(req, HTTP_BAD_REQUEST, detail);
+    }
+    if (!json_is_object(*value)) {
+        return te_reply_problem(req, HTTP_BAD_REQUEST,
+                                "The body must be a JSON object.");
+    }
+    return OK;
+}
+
+/* --- query and conditions ---------------------------------------------- */
+
+static int decode(apr_pool_t *p, const char *text, const char **out)
+{
+    char *copy = apr_pstrdup(p, text), *c;
+
+    for (c = copy; *c; ++c) {
+        if (*c == '+') {
+            *c = ' ';
+        }
+        if (*c == '%' && (!apr_isxdigit(c[1]) || !apr_isxdigit(c[2])
+                          || (c[1] == '0' && c[2] == '0'))) {
+            return 0;
+        }
+    }
+    *out = copy;
+    return ap_unescape_urlencoded(copy) == OK;
+}
+
+apr_array_header_t *te_request_query(te_req_t *req)
+{
+    apr_array_header_t *params =
+        apr_array_make(req->pool, 4, sizeof(te_param_t));
+    char *rest = apr_pstrdup(req->pool, req->r->args ? req->r->args : "");
+    char *last, *pair;
+
+    for (pair = apr_strtok(rest, "&", &last); pair != NULL;
+         pair = apr_strtok(NULL, "&", &last)) {
+        char *equals = strchr(pair, '=');
+        te_param_t *param = apr_array_push(params);
+
+        if (equals != NULL) {
+            *equals++ = '\0';
+        }
+        if (!decode(req->pool, pair, &param->name)
+            || !decode(req->pool, equals ? equals : "", &param->value)) {
+            return NULL;
+        }
+    }
+    return params;
+}
+
+/* mod_deflate and mod_brotli rewrite "3" to "3-gzip" and "3-br". */
+static int same_tag(const char *listed, apr_size_t n, const char *etag)
+{
+    static const char *const suffixes[] = {"", "-gzip", "-br"};
+    apr_size_t stem = strlen(etag) - 1, i;      /* without the last quote */
+
+    for (i = 0; i < sizeof suffixes / sizeof suffixes[0]; ++i) {
+        apr_size_t m = strlen(suffixes[i]);
+
+        if (n == stem + m + 1 && strncmp(listed, etag, stem) == 0
+            && strncmp(listed + stem, suffixes[i], m) == 0
+            && listed[n - 1] == '"') {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int te_etag_listed(apr_pool_t *p, const char *list, const char *etag,
+                   int strong)
+{
+    char *last, *item;
+
+    for (item = apr_strtok(apr_pstrdup(p, list), ",", &last); item != NULL;
+         item = apr_strtok(NULL, ",", &last)) {
+        apr_size_t n;
+        int weak;
+
+        item += strspn(item, " \t");
+        weak = strncmp(item, "W/", 2) == 0;
+        item += weak ? 2 : 0;
+        n = strlen(item);
+        while (n > 0 && apr_isspace(item[n - 1])) {
+            --n;
+        }
+        if ((n == 1 && *item == '*')
+            || (!(weak && strong) && same_tag(item, n, etag))) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* --- database ---------------------------------------------------------- */
+
+te_db_err_e te_request_try(te_req_t *req, te_work_fn *work, void *data)
+{
+    apr_time_t deadline = apr_time_now() + DB_BUDGET;
+    te_db_err_e err;
+    int lost = 0, tries = 0;
+    te_db_t *db;
+
+    do {
+        err = te_db_acquire(req->app->db, &db, deadline - apr_time_now());
+        if (err != TE_DB_OK) {
+            return err;
+        }
+        err = work(db, req, data, lost);
+        if (err != TE_DB_OK) {
+            ap_log_rerror(APLOG_MARK, err == TE_DB_FAILED ? APLOG_ERR
+                                                          : APLOG_INFO,
+                          0, req->r, "TE0101: %s: the database answered "
+                          "'%s': %s", req->match.route->name,
+                          te_db_err_name(err), te_db_error(db));
+        }
+        te_db_release(db);
+        lost |= err == TE_DB_LOST;
+    } while ((err == TE_DB_AGAIN || err == TE_DB_LOST)
+             && ++tries < TE_DB_TRIES
+             && deadline - apr_time_now() > LEAST_FOR_ANOTHER_TRY);
+    return err;
+}
+
+int te_request_work(te_req_t *req, te_work_fn *work, void *data)
+{
+    te_db_err_e err = te_request_try(req, work, data);
+
+    if (err == TE_DB_OK) {
+        return 1;
+    }
+    if (err == TE_DB_FAILED || err == TE_DB_TAKEN) {
+        te_reply_problem(req, HTTP_INTERNAL_SERVER_ERROR,
+                         "The server met a fault of its own.");
+    }
+    else {
+        te_reply_unavailable(req);
+    }
+    return 0;
+}
+
+void te_request_wrote(te_req_t *req)
+{
+    te_notes(req->r)->wrote = 1;
+    te_publisher_ring(req->app->publisher);
+}

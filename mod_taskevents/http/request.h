@@ -1,0 +1,83 @@
+/* One request of ours: what was asked, and the database for it. */
+#ifndef TE_HTTP_REQUEST_H
+#define TE_HTTP_REQUEST_H
+
+#include <httpd.h>
+#include <jansson.h>
+
+#include "app.h"
+#include "directives.h"
+#include "router.h"
+
+typedef struct te_req_t {
+    request_rec *r;
+    apr_pool_t *pool;                   /* the request's */
+    const te_server_conf_t *conf;
+    const te_settings_t *settings;
+    te_app_t *app;
+    te_match_t match;
+} te_req_t;
+
+/* Notes that travel with a request_rec: made by the guards (access.c), read
+ * by the handler, by the problem filter and after the response. */
+typedef struct te_notes_t {
+    const char *owner;                  /* the user the guard let in */
+    int owner_granted;                  /* Require taskevents-owner did */
+    int sidecar_granted;                /* Require taskevents-sidecar did */
+    int denied;                         /* 401 or 403 instead of what httpd
+                                         * makes of a denial; 0: httpd's */
+    int wrote;                          /* the outbox has something new */
+} te_notes_t;
+
+/* The notes of a request, made when they are first asked for. */
+te_notes_t *te_notes(request_rec *r);
+
+/* Read the body, up to cap bytes.
+ * @return OK; DONE when an answer was sent already (too large, broken); or
+ *         what the handler must return */
+int te_request_body(te_req_t *req, apr_int64_t cap, const char **bytes,
+                    apr_size_t *size);
+
+/* Same for a message that is wanted whatever its size: the first cap bytes
+ * are kept and full_size counts all of them. */
+int te_request_head(te_req_t *req, apr_size_t cap, const char **bytes,
+                    apr_size_t *size, apr_off_t *full_size);
+
+/* Read a JSON body: checks the media type (415), size (413), syntax (400).
+ * @param value  NULL when optional and the body is empty
+ * @return as te_request_body */
+int te_request_json(te_req_t *req, int optional, json_t **value);
+
+/* One of a query's "name=value", decoded. */
+typedef struct te_param_t {
+    const char *name, *value;
+} te_param_t;
+
+/* The query string. @return te_param_t, or NULL when a %-escape is broken or
+ * stands for NUL */
+apr_array_header_t *te_request_query(te_req_t *req);
+
+/* Whether an ETag is in an If-Match or If-None-Match list; "*" matches.
+ * strong: RFC 9110 13.1.1, where weak ones never match. */
+int te_etag_listed(apr_pool_t *p, const char *list, const char *etag,
+                   int strong);
+
+/* Work with the database on behalf of a request.
+ * @param again  1 when the answer of an earlier try was lost, so that what it
+ *               was to write may be there */
+typedef te_db_err_e te_work_fn(te_db_t *db, te_req_t *req, void *data,
+                               int again);
+
+/* Borrow a connection, do the work, give it back; again when PostgreSQL asks
+ * for it or the connection was lost, while there is time. On failure the
+ * answer (503, or 500 for a fault of ours) has been sent.
+ * @return 1 when the work was done */
+int te_request_work(te_req_t *req, te_work_fn *work, void *data);
+
+/* Same, without an answer: for deliveries. */
+te_db_err_e te_request_try(te_req_t *req, te_work_fn *work, void *data);
+
+/* There is something new in the outbox: ring now, and after the response. */
+void te_request_wrote(te_req_t *req);
+
+#endif

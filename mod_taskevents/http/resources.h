@@ -1,0 +1,19 @@
+/* The functions behind the routes: each answers one method of one path and
+ * returns what an httpd handler returns. */
+#ifndef TE_HTTP_RESOURCES_H
+#define TE_HTTP_RESOURCES_H
+
+#include "router.h"
+
+/* tasks.c */
+te_route_fn te_tasks_create_route, te_tasks_list_route, te_tasks_get_route,
+    te_tasks_complete_route;
+
+/* subscriptions.c */
+te_route_fn te_subscribe, te_deliver_tasks, te_deliver_reminders,
+    te_deliver_dead_letters;
+
+/* health.c */
+te_route_fn te_healthz, te_readyz;
+
+#endif

@@ -1,0 +1,110 @@
+#include "router.h"
+
+#include <apr_strings.h>
+#include <string.h>
+
+#include "../core/task.h"
+#include "resources.h"
+
+static const te_route_t routes[] = {
+    {"events_tasks", "{prefix}/events/tasks", TE_AREA_SIDECAR, NULL,
+     te_deliver_tasks},
+    {"events_reminders", "{prefix}/events/reminders", TE_AREA_SIDECAR, NULL,
+     te_deliver_reminders},
+    {"events_dead_letters", "{prefix}/events/dead-letters", TE_AREA_SIDECAR,
+     NULL, te_deliver_dead_letters},
+    {"subscribe", "/dapr/subscribe", TE_AREA_SIDECAR, te_subscribe, NULL},
+    {"healthz", "/healthz", TE_AREA_OPEN, te_healthz, NULL},
+    {"readyz", "/readyz", TE_AREA_OPEN, te_readyz, NULL},
+    {"tasks", "{prefix}/{user}/tasks", TE_AREA_TASKS, te_tasks_list_route,
+     te_tasks_create_route},
+    {"task", "{prefix}/{user}/tasks/{id}", TE_AREA_TASKS, te_tasks_get_route,
+     NULL},
+    {"task_complete", "{prefix}/{user}/tasks/{id}/complete", TE_AREA_TASKS,
+     NULL, te_tasks_complete_route},
+};
+
+/* The first part of *path, which moves behind it. */
+static const char *take_part(apr_pool_t *p, const char **path)
+{
+    apr_size_t n = strcspn(*path, "/");
+    const char *part = apr_pstrmemdup(p, *path, n);
+
+    *path += n;
+    return part;
+}
+
+static int matches(apr_pool_t *p, const char *prefix, const char *pattern,
+                   const char *path, te_match_t *match)
+{
+    if (strncmp(pattern, "{prefix}", 8) == 0) {
+        apr_size_t n = strlen(prefix);
+
+        if (strncmp(path, prefix, n) != 0) {
+            return 0;
+        }
+        pattern += 8;
+        path += n;
+    }
+    while (*pattern == '/' && *path == '/') {
+        const char *wanted, *part;
+
+        ++pattern;
+        ++path;
+        wanted = take_part(p, &pattern);
+        part = take_part(p, &path);
+        if (strcmp(wanted, "{user}") == 0) {
+            if (!te_user_id_valid(part)) {
+                return 0;
+            }
+            match->user_id = part;
+        }
+        else if (strcmp(wanted, "{id}") == 0 && *part != '\0') {
+            match->id = part;
+        }
+        else if (strcmp(wanted, part) != 0) {
+            return 0;
+        }
+    }
+    return *pattern == '\0' && *path == '\0';
+}
+
+te_match_t te_router_match(apr_pool_t *p, const char *prefix,
+                           const char *path)
+{
+    te_match_t match;
+    apr_size_t i;
+
+    for (i = 0; i < sizeof routes / sizeof routes[0]; ++i) {
+        memset(&match, 0, sizeof match);
+        if (matches(p, prefix, routes[i].pattern, path, &match)) {
+            match.route = &routes[i];
+            return match;
+        }
+    }
+    memset(&match, 0, sizeof match);
+    return match;
+}
+
+static int is_below(const char *path, const char *prefix)
+{
+    apr_size_t n = strlen(prefix);
+
+    return strncmp(path, prefix, n) == 0
+           && (path[n] == '/' || path[n] == '\0');
+}
+
+int te_router_is_ours(const char *prefix, const char *path)
+{
+    return is_below(path, prefix) || is_below(path, "/dapr")
+           || is_below(path, "/job") || strcmp(path, "/healthz") == 0
+           || strcmp(path, "/readyz") == 0;
+}
+
+const char *te_router_allow(const te_route_t *route)
+{
+    if (route->get != NULL && route->post != NULL) {
+        return "GET, HEAD, POST, OPTIONS";
+    }
+    return route->get != NULL ? "GET, HEAD, OPTIONS" : "POST, OPTIONS";
+}

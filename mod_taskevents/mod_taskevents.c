@@ -1,0 +1,369 @@
+/* mod_taskevents: a task API whose every change becomes a CloudEvent.
+ *
+ * The life of the module, in the order it happens:
+ *  1. directives are read (http/directives.c), twice at start
+ *  2. post_config: what is needed is checked; a mistake ends the start
+ *  3. child_init: pool of database connections, publisher thread
+ *  4. requests: guard (http/access.c) -> router -> one function of http/
+ *  5. log_transaction, after the response: the publisher's bell
+ *  6. child_stopping: the publisher is asked to end (does not wait)
+ *  7. pre-cleanup of the child's pool: publisher joined, connections closed
+ */
+#include <httpd.h>
+#include <ap_mpm.h>
+#include <apr_strings.h>
+#include <http_config.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <http_protocol.h>
+#include <mpm_common.h>
+#include <string.h>
+
+#include "base/http_client.h"
+#include "base/log.h"
+#include "http/access.h"
+#include "http/app.h"
+#include "http/directives.h"
+#include "http/reply.h"
+#include "http/router.h"
+
+#define HANDLER "taskevents"
+#define CLOSE_WAIT apr_time_from_sec(3)
+
+extern module AP_MODULE_DECLARE_DATA taskevents_module;
+
+APLOG_USE_MODULE(taskevents);
+
+static te_app_t *app;                   /* the child's */
+static server_rec *log_server;
+
+te_app_t *te_app(void)
+{
+    return app;
+}
+
+static void log_to_httpd(te_log_level_e level, apr_status_t rv,
+                         const char *line)
+{
+    ap_log_error(APLOG_MARK, (int)level, rv, log_server, "%s", line);
+}
+
+/* --- 2. post_config ---------------------------------------------------- */
+
+static int any_engine(const server_rec *s)
+{
+    for (; s != NULL; s = s->next) {
+        if (te_server_conf(s)->engine) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* The argument of <Location "/x"> as the configuration tree keeps it. */
+static int location_covers(apr_pool_t *p, const char *args, const char *path)
+{
+    const char *rest = args;
+    char *location = ap_getword_conf(p, &rest);
+    apr_size_t n = strlen(location);
+
+    if (n > 0 && location[n - 1] == '>') {
+        location[--n] = '\0';
+    }
+    while (n > 1 && location[n - 1] == '/') {
+        location[--n] = '\0';
+    }
+    return n > 0 && strncmp(path, location, n) == 0
+           && (n == 1 || path[n] == '/' || path[n] == '\0');
+}
+
+static int sets_handler(const ap_directive_t *node)
+{
+    for (; node != NULL; node = node->next) {
+        if (ap_cstr_casecmp(node->directive, "SetHandler") == 0
+            && ap_cstr_casecmp(node->args, HANDLER) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Whether some <Location> gives path to our handler. A LocationMatch that
+ * does so is believed. */
+static int is_mapped(apr_pool_t *p, const ap_directive_t *node,
+                     const char *path)
+{
+    for (; node != NULL; node = node->next) {
+        int match = ap_cstr_casecmp(node->directive, "<LocationMatch") == 0;
+
+        if (ap_cstr_casecmp(node->directive, "<Location") == 0 || match) {
+            if (sets_handler(node->first_child)
+                && (match || *node->args == '~'
+                    || location_covers(p, node->args, path))) {
+                return 1;
+            }
+        }
+        else if (is_mapped(p, node->first_child, path)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* An unmapped path of the sidecar loses events in silence: to Dapr a 404 is
+ * "handled", and /dapr/subscribe is asked only once. */
+static int check_mapping(apr_pool_t *p, server_rec *s)
+{
+    const char *paths[] = {
+        "/dapr/subscribe", "/job/x",
+        apr_pstrcat(p, te_server_conf(s)->prefix, "/events/tasks", NULL)};
+    apr_size_t i;
+
+    for (i = 0; i < sizeof paths / sizeof paths[0]; ++i) {
+        if (!is_mapped(p, ap_conftree, paths[i])) {
+            ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "TE0005: with "
+                         "TaskEventsTransport dapr the path %s must be "
+                         "mapped by a <Location> with 'SetHandler %s' and "
+                         "'Require taskevents-sidecar'", paths[i], HANDLER);
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+    return OK;
+}
+
+static void warn_of_choices(server_rec *main_server)
+{
+    const te_process_conf_t *process = te_server_conf(main_server)->process;
+    server_rec *s;
+    int guarded = 0;
+
+    for (s = main_server; s != NULL; s = s->next) {
+        const te_server_conf_t *conf = te_server_conf(s);
+
+        if (conf->engine && conf->open) {
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "TE0006: "
+                         "TaskEventsOpen On: every process of this machine "
+                         "may read and change every user's tasks");
+        }
+        guarded |= conf->engine && conf->sidecar_token;
+    }
+    if (process->settings.transport == TE_TRANSPORT_DAPR && guarded
+        && process->app_tokens[0] == NULL) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, main_server, "TE0007: "
+                     "no app token: set APP_API_TOKEN or "
+                     "TaskEventsAppTokenFile; until then the sidecar's "
+                     "calls are answered 403");
+    }
+}
+
+static int check_process(apr_pool_t *pconf, server_rec *s)
+{
+    const te_process_conf_t *process = te_server_conf(s)->process;
+    apr_status_t rv;
+
+    if (strcmp(ap_show_mpm(), "event") != 0) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "TE0001: mod_taskevents "
+                     "needs the event MPM for its publisher thread, but this "
+                     "httpd runs %s: load mpm_event_module instead",
+                     ap_show_mpm());
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (process->settings.db.conninfo == NULL) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "TE0002: TaskEventsEngine "
+                     "is On, but there is no TaskEventsDatabase; it takes a "
+                     "libpq connection string");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    rv = te_db_driver_init(pconf);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, "TE0003: cannot load "
+                     "apr_dbd's pgsql driver; install it (Debian: "
+                     "libaprutil1-dbd-pgsql)");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    return process->settings.transport == TE_TRANSPORT_DAPR
+               ? check_mapping(pconf, s) : OK;
+}
+
+static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
+                       server_rec *s)
+{
+    int status;
+
+    (void)plog;
+    (void)ptemp;
+    te_conf_finish(pconf, s);
+    log_server = s;
+    te_log_to(log_to_httpd);
+    if (!any_engine(s)) {
+        return OK;
+    }
+    status = check_process(pconf, s);
+    if (status == OK
+        && ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
+        warn_of_choices(s);
+    }
+    return status;
+}
+
+/* --- 3. and 7. a child's life ------------------------------------------ */
+
+static apr_status_t end_child(void *data)
+{
+    te_app_t *ending = data;
+
+    app = NULL;
+    if (ending->publisher != NULL) {
+        te_publisher_stop(ending->publisher);
+        te_publisher_join(ending->publisher);
+    }
+    if (!te_db_pool_close(ending->db, CLOSE_WAIT)) {
+        te_log(TE_LOG_WARNING, 0, "TE0010", "a request still had a database "
+               "connection when the child ended");
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t start_child(apr_pool_t *pchild, te_app_t *starting)
+{
+    apr_status_t rv = te_http_global_init();
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    json_object_seed(0);
+    rv = te_db_pool_create(&starting->db, &starting->settings->db, pchild);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    apr_pool_pre_cleanup_register(pchild, starting, end_child);
+    return te_publisher_start(&starting->publisher, starting->settings,
+                              starting->db, pchild);
+}
+
+static void child_init(apr_pool_t *pchild, server_rec *s)
+{
+    te_app_t *starting;
+    apr_status_t rv;
+
+    if (!any_engine(s)) {
+        return;
+    }
+    starting = apr_pcalloc(pchild, sizeof *starting);
+    starting->settings = &te_server_conf(s)->process->settings;
+    rv = start_child(pchild, starting);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "TE0008: this child "
+                     "cannot serve task events and answers 503");
+        return;
+    }
+    app = starting;
+}
+
+static void child_stopping(apr_pool_t *pchild, int graceful)
+{
+    te_app_t *ending = app;
+
+    (void)pchild;
+    (void)graceful;
+    if (ending != NULL) {
+        te_publisher_stop(ending->publisher);
+    }
+}
+
+/* --- 4. a request ------------------------------------------------------ */
+
+static int answer_options(te_req_t *req)
+{
+    apr_table_setn(req->r->headers_out, "Allow",
+                   te_router_allow(req->match.route));
+    return te_reply_empty(req, HTTP_NO_CONTENT);
+}
+
+static int dispatch(te_req_t *req)
+{
+    const te_route_t *route = req->match.route;
+    te_route_fn *fn = NULL;
+
+    if (req->r->method_number == M_GET) {
+        fn = route->get;                /* HEAD too */
+    }
+    else if (req->r->method_number == M_POST) {
+        fn = route->post;
+    }
+    if (fn != NULL) {
+        return fn(req);
+    }
+    apr_table_setn(req->r->headers_out, "Allow", te_router_allow(route));
+    return te_reply_problem(req, HTTP_METHOD_NOT_ALLOWED,
+                            te_problem_detail(HTTP_METHOD_NOT_ALLOWED));
+}
+
+static int handler(request_rec *r)
+{
+    te_req_t req;
+    int status;
+
+    if (r->handler == NULL || strcmp(r->handler, HANDLER) != 0) {
+        return DECLINED;
+    }
+    req.r = r;
+    req.pool = r->pool;
+    req.conf = te_server_conf(r->server);
+    if (!req.conf->engine) {
+        return DECLINED;
+    }
+    req.app = te_app();
+    if (req.app == NULL) {
+        return te_reply_unavailable(&req);
+    }
+    req.settings = req.app->settings;
+    req.match = te_router_match(r->pool, req.conf->prefix, r->uri);
+    if (req.match.route == NULL) {
+        return te_reply_problem(&req, HTTP_NOT_FOUND,
+                                te_problem_detail(HTTP_NOT_FOUND));
+    }
+    if (r->method_number == M_OPTIONS) {
+        return answer_options(&req);
+    }
+    status = te_access_check(&req);
+    return status == OK ? dispatch(&req) : status;
+}
+
+/* --- 5. after the response --------------------------------------------- */
+
+static int after_response(request_rec *r)
+{
+    te_app_t *serving = app;
+
+    while (r->next != NULL) {
+        r = r->next;
+    }
+    if (serving != NULL && ap_get_module_config(r->request_config,
+                                                &taskevents_module) != NULL
+        && te_notes(r)->wrote) {
+        te_publisher_ring(serving->publisher);
+    }
+    return OK;
+}
+
+static void register_hooks(apr_pool_t *p)
+{
+    ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_LAST);
+    ap_hook_child_stopping(child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_log_transaction(after_response, NULL, NULL, APR_HOOK_MIDDLE);
+    te_access_register(p);
+}
+
+module AP_MODULE_DECLARE_DATA taskevents_module = {
+    STANDARD20_MODULE_STUFF,
+    NULL,
+    NULL,
+    te_server_conf_create,
+    te_server_conf_merge,
+    te_directives,
+    register_hooks,
+    AP_MODULE_FLAG_NONE
+};

@@ -1,0 +1,842 @@
+/* Connections, the pool, and the one way a statement is run. */
+#include "db_internal.h"
+
+#include <apr_atomic.h>
+#include <apr_dbd.h>
+#include <apr_hash.h>
+#include <apr_lib.h>
+#include <apr_reslist.h>
+#include <apr_strings.h>
+#include <apr_thread_mutex.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/log.h"
+#include "../base/timefmt.h"
+
+#define TASK_ID_BLOCK 100       /* INCREMENT of taskevents.task_ids */
+#define IDLE_CONNECTION_TTL apr_time_from_sec(300)
+#define MESSAGE_MAX 400
+#define MOST_COMMANDS 4         /* prepare, BEGIN, the statement, COMMIT */
+
+/* Sent on each new connection: no statement outlives a request's patience,
+ * plain read committed, and text forms that timefmt can read. */
+static const char session_setup[] =
+    "SET statement_timeout = '5s'; SET lock_timeout = '2s';"
+    " SET idle_in_transaction_session_timeout = '10s';"
+    " SET default_transaction_isolation = 'read committed';"
+    " SET client_encoding = 'UTF8'; SET TimeZone = 'UTC';"
+    " SET DateStyle = 'ISO, YMD'; SET standard_conforming_strings = on";
+
+struct te_db_t {
+    const te_db_settings_t *settings;
+    te_db_pool_t *owner;                /* NULL: standalone */
+    apr_pool_t *pool;                   /* lives as long as this struct */
+    apr_pool_t *connection_pool;        /* lives as long as the connection */
+    apr_dbd_t *handle;
+    PGconn *conn;                       /* NULL: not connected */
+    PGresult *last;
+    apr_time_t deadline;
+    char prepared[TE_STATEMENT_COUNT];
+    char message[MESSAGE_MAX];
+    char constraint[64];
+};
+
+struct te_db_pool_t {
+    te_db_settings_t settings;
+    apr_reslist_t *connections;
+    apr_pool_t *pool;
+    apr_thread_mutex_t *mutex;          /* ids and zones */
+    apr_int64_t next_id, last_id;
+    apr_pool_t *zone_pool;              /* under mutex */
+    apr_hash_t *zones;
+    volatile apr_uint32_t out;          /* borrowed now */
+    volatile apr_uint32_t down;         /* the last connect failed */
+    volatile apr_uint32_t probing;      /* somebody tries again */
+};
+
+static const apr_dbd_driver_t *driver;
+
+/* --- conninfo ---------------------------------------------------------- */
+
+const char *te_db_check_conninfo(apr_pool_t *p, const char *conninfo)
+{
+    char *message = NULL;
+    const char *answer = NULL;
+    PQconninfoOption *options = PQconninfoParse(conninfo, &message);
+
+    if (options == NULL) {
+        answer = apr_pstrdup(p, message ? message : "it cannot be read");
+        PQfreemem(message);
+        return answer;
+    }
+    PQconninfoFree(options);
+    return NULL;
+}
+
+/* One "key='value'" with the quoting of libpq's conninfo strings. */
+static const char *pair(apr_pool_t *p, const char *key, const char *value)
+{
+    char *out = apr_palloc(p, strlen(key) + 2 * strlen(value) + 5), *o;
+
+    o = apr_cpystrn(out, key, strlen(key) + 1);
+    *o++ = '=';
+    *o++ = '\'';
+    for (; *value; ++value) {
+        if (*value == '\'' || *value == '\\') {
+            *o++ = '\\';
+        }
+        *o++ = *value;
+    }
+    *o++ = '\'';
+    *o++ = ' ';
+    *o = '\0';
+    return out;
+}
+
+/* The operator's conninfo, with limits on how long a vanished server can
+ * hold a thread, unless the operator set them. */
+static const char *complete_conninfo(apr_pool_t *p, const char *conninfo)
+{
+    static const char *const defaults[][2] = {
+        {"connect_timeout", "2"},
+        {"application_name", "mod_taskevents"},
+        {"keepalives_idle", "5"},
+        {"keepalives_interval", "5"},
+        {"keepalives_count", "3"},
+        {"tcp_user_timeout", "5000"},
+    };
+    PQconninfoOption *options = PQconninfoParse(conninfo, NULL), *o;
+    const char *out = "";
+    apr_size_t i;
+
+    for (o = options; o != NULL && o->keyword != NULL; ++o) {
+        if (o->val != NULL) {
+            out = apr_pstrcat(p, out, pair(p, o->keyword, o->val), NULL);
+            continue;
+        }
+        for (i = 0; i < sizeof defaults / sizeof defaults[0]; ++i) {
+            if (strcmp(o->keyword, defaults[i][0]) == 0) {
+                out = apr_pstrcat(p, out, pair(p, o->keyword, defaults[i][1]),
+                                  NULL);
+            }
+        }
+    }
+    PQconninfoFree(options);
+    return out;
+}
+
+/* --- one connection ---------------------------------------------------- */
+
+apr_status_t te_db_driver_init(apr_pool_t *p)
+{
+    apr_status_t rv = apr_dbd_init(p);
+
+    return rv != APR_SUCCESS ? rv : apr_dbd_get_driver(p, "pgsql", &driver);
+}
+
+/* Keep the first line: what follows may quote rows. */
+static void note(te_db_t *db, const char *message)
+{
+    apr_size_t n = strcspn(message, "\n");
+
+    apr_cpystrn(db->message, message,
+                n + 1 < sizeof db->message ? n + 1 : sizeof db->message);
+}
+
+void te_db_clear(te_db_t *db)
+{
+    PQclear(db->last);
+    db->last = NULL;
+}
+
+void te_db_close(te_db_t *db)
+{
+    te_db_clear(db);
+    if (db->connection_pool != NULL) {
+        apr_pool_destroy(db->connection_pool);  /* the driver's cleanup */
+    }
+    db->connection_pool = NULL;
+    db->handle = NULL;
+    db->conn = NULL;
+    memset(db->prepared, 0, sizeof db->prepared);
+}
+
+static void ignore_notice(void *arg, const PGresult *notice)
+{
+    (void)arg;
+    (void)notice;
+}
+
+static int open_connection(te_db_t *db)
+{
+    const char *error = NULL;
+    PGresult *r;
+    int ok;
+
+    apr_pool_create(&db->connection_pool, db->pool);
+    if (apr_dbd_open_ex(driver, db->connection_pool,
+                        complete_conninfo(db->connection_pool,
+                                          db->settings->conninfo),
+                        &db->handle, &error) != APR_SUCCESS) {
+        note(db, error ? error : "cannot connect");
+        te_db_close(db);
+        return 0;
+    }
+    db->conn = apr_dbd_native_handle(driver, db->handle);
+    PQsetNoticeReceiver(db->conn, ignore_notice, NULL);
+    r = PQexec(db->conn, session_setup);
+    ok = PQresultStatus(r) == PGRES_COMMAND_OK;
+    PQclear(r);
+    if (!ok || PQsetnonblocking(db->conn, 1) != 0) {
+        note(db, PQerrorMessage(db->conn));
+        te_db_close(db);
+        return 0;
+    }
+    return 1;
+}
+
+/* A server that went away while the connection lay idle has sent its end of
+ * stream by now: seen without a round trip. */
+static int looks_alive(te_db_t *db)
+{
+    struct pollfd fd;
+
+    if (PQstatus(db->conn) != CONNECTION_OK
+        || PQtransactionStatus(db->conn) != PQTRANS_IDLE) {
+        return 0;
+    }
+    fd.fd = PQsocket(db->conn);
+    fd.events = POLLIN;
+    if (poll(&fd, 1, 0) > 0) {
+        return PQconsumeInput(db->conn) && PQstatus(db->conn) == CONNECTION_OK;
+    }
+    return 1;
+}
+
+void te_db_renew(te_db_t *db, apr_interval_time_t budget)
+{
+    db->deadline = apr_time_now() + budget;
+}
+
+te_db_t *te_db_standalone(apr_pool_t *p, const te_db_settings_t *settings)
+{
+    te_db_t *db = apr_pcalloc(p, sizeof *db);
+
+    db->settings = settings;
+    db->pool = p;
+    return db;
+}
+
+te_db_err_e te_db_reopen(te_db_t *db, apr_interval_time_t budget)
+{
+    te_db_renew(db, budget);
+    if (db->conn != NULL && looks_alive(db)) {
+        return TE_DB_OK;
+    }
+    te_db_close(db);
+    return open_connection(db) ? TE_DB_OK : TE_DB_AWAY;
+}
+
+const char *te_db_error(const te_db_t *db)
+{
+    return db->message;
+}
+
+const char *te_db_constraint(const te_db_t *db)
+{
+    return db->constraint;
+}
+
+const char *te_db_err_name(te_db_err_e err)
+{
+    static const char *const names[] = {"ok",   "away",  "lost",  "again",
+                                        "busy", "taken", "failed"};
+
+    return names[err];
+}
+
+/* --- running a statement ----------------------------------------------- */
+
+/* Wait until the socket is ready, at most to the deadline. */
+static int wait_socket(te_db_t *db, short events)
+{
+    apr_interval_time_t left = db->deadline - apr_time_now();
+    struct pollfd fd;
+
+    if (left <= 0) {
+        return 0;
+    }
+    fd.fd = PQsocket(db->conn);
+    fd.events = events;
+    return poll(&fd, 1, (int)(left / 1000) + 1) > 0;
+}
+
+static int flush(te_db_t *db)
+{
+    int more;
+
+    while ((more = PQflush(db->conn)) == 1) {
+        if (!wait_socket(db, POLLOUT | POLLIN)
+            || !PQconsumeInput(db->conn)) {
+            return 0;
+        }
+    }
+    return more == 0;
+}
+
+/* The next result of the pipeline, waited for; *ok is 0 when the connection
+ * or the time ended. NULL with *ok: the end of one command's results. */
+static PGresult *next_result(te_db_t *db, int *ok)
+{
+    *ok = 1;
+    while (PQisBusy(db->conn)) {
+        if (!wait_socket(db, POLLIN)) {
+            note(db, "no answer in time");
+            *ok = 0;
+            return NULL;
+        }
+        if (!PQconsumeInput(db->conn)) {
+            note(db, PQerrorMessage(db->conn));
+            *ok = 0;
+            return NULL;
+        }
+    }
+    return PQgetResult(db->conn);
+}
+
+static int starts_with(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+/* PostgreSQL, appendix A: error codes. */
+static te_db_err_e classify(te_db_t *db, const PGresult *r)
+{
+    const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+    const char *primary = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+    const char *constraint = PQresultErrorField(r, PG_DIAG_CONSTRAINT_NAME);
+
+    apr_snprintf(db->message, sizeof db->message, "%s %s",
+                 state ? state : "-----", primary ? primary : "");
+    apr_cpystrn(db->constraint, constraint ? constraint : "",
+                sizeof db->constraint);
+    if (state == NULL || starts_with(state, "08")
+        || starts_with(state, "57P")) {
+        return TE_DB_LOST;
+    }
+    if (strcmp(state, "23505") == 0) {
+        return TE_DB_TAKEN;
+    }
+    if (strcmp(state, "26000") == 0 || strcmp(state, "0A000") == 0) {
+        memset(db->prepared, 0, sizeof db->prepared);
+        return TE_DB_AGAIN;
+    }
+    if (starts_with(state, "40")) {
+        return TE_DB_AGAIN;
+    }
+    if (strcmp(state, "55P03") == 0 || strcmp(state, "57014") == 0
+        || starts_with(state, "53") || strcmp(state, "25P03") == 0) {
+        return TE_DB_BUSY;
+    }
+    return TE_DB_FAILED;
+}
+
+/* Read everything up to the sync. The statement's own result is the one at
+ * index `wanted`; the first error of any command decides. */
+static te_db_err_e collect(te_db_t *db, int wanted)
+{
+    te_db_err_e err = TE_DB_OK;
+    int index = 0, ok;
+    PGresult *r;
+
+    for (;;) {
+        r = next_result(db, &ok);
+        if (!ok) {
+            return TE_DB_LOST;
+        }
+        if (r == NULL) {
+            if (PQstatus(db->conn) != CONNECTION_OK
+                || ++index > MOST_COMMANDS) {
+                return TE_DB_LOST;
+            }
+            continue;
+        }
+        switch (PQresultStatus(r)) {
+        case PGRES_PIPELINE_SYNC:
+            PQclear(r);
+            return err;
+        case PGRES_TUPLES_OK:
+        case PGRES_COMMAND_OK:
+            if (index == wanted) {
+                te_db_clear(db);
+                db->last = r;
+                continue;
+            }
+            break;
+        case PGRES_PIPELINE_ABORTED:
+            break;
+        default:
+            if (err == TE_DB_OK) {
+                err = classify(db, r);
+            }
+            break;
+        }
+        PQclear(r);
+        if (err == TE_DB_LOST) {
+            return err;
+        }
+    }
+}
+
+static int send_simple(te_db_t *db, const char *sql)
+{
+    return PQsendQueryParams(db->conn, sql, 0, NULL, NULL, NULL, NULL, 0);
+}
+
+/* Queue [prepare] [BEGIN] statement [COMMIT] sync. *wanted: the statement's
+ * place among them. */
+static int send_all(te_db_t *db, const te_statement_t *s,
+                    te_statement_e statement, int tx,
+                    const char *const *params, int *wanted)
+{
+    *wanted = 0;
+    if (!db->prepared[statement]) {
+        if (!PQsendPrepare(db->conn, s->name, s->sql, 0, NULL)) {
+            return 0;
+        }
+        ++*wanted;
+    }
+    if (tx & TE_TX_BEGIN) {
+        if (!send_simple(db, "BEGIN")) {
+            return 0;
+        }
+        ++*wanted;
+    }
+    return PQsendQueryPrepared(db->conn, s->name, s->params, params, NULL,
+                               NULL, 0)
+           && (!(tx & TE_TX_COMMIT) || send_simple(db, "COMMIT"))
+           && PQpipelineSync(db->conn) && flush(db);
+}
+
+te_db_err_e te_db_run(te_db_t *db, te_statement_e statement, int tx,
+                      const char *const *params, PGresult **result)
+{
+    const te_statement_t *s = te_statement(statement);
+    te_db_err_e err;
+    int wanted;
+
+    te_db_clear(db);
+    db->message[0] = db->constraint[0] = '\0';
+    if (db->conn == NULL) {
+        note(db, "not connected");
+        return TE_DB_LOST;
+    }
+    if (!PQenterPipelineMode(db->conn)
+        || !send_all(db, s, statement, tx, params, &wanted)) {
+        if (db->message[0] == '\0') {
+            note(db, PQerrorMessage(db->conn));
+        }
+        te_db_close(db);
+        return TE_DB_LOST;
+    }
+    err = collect(db, wanted);
+    if (err == TE_DB_LOST || !PQexitPipelineMode(db->conn)) {
+        te_db_close(db);
+        return TE_DB_LOST;
+    }
+    if (err != TE_DB_OK) {
+        te_db_clear(db);
+        te_db_rollback(db);
+        return err;
+    }
+    db->prepared[statement] = 1;
+    *result = db->last;
+    return TE_DB_OK;
+}
+
+static te_db_err_e run_simple(te_db_t *db, const char *sql)
+{
+    te_db_err_e err;
+
+    if (db->conn == NULL) {
+        return TE_DB_LOST;
+    }
+    if (!PQenterPipelineMode(db->conn) || !send_simple(db, sql)
+        || !PQpipelineSync(db->conn) || !flush(db)) {
+        te_db_close(db);
+        return TE_DB_LOST;
+    }
+    err = collect(db, -1);
+    if (err == TE_DB_LOST || !PQexitPipelineMode(db->conn)) {
+        te_db_close(db);
+        return TE_DB_LOST;
+    }
+    return err;
+}
+
+te_db_err_e te_db_commit(te_db_t *db)
+{
+    /* COMMIT of a failed transaction answers without an error */
+    if (db->conn != NULL
+        && PQtransactionStatus(db->conn) != PQTRANS_INTRANS) {
+        te_db_rollback(db);
+        note(db, "the transaction had failed");
+        return TE_DB_FAILED;
+    }
+    return run_simple(db, "COMMIT");
+}
+
+void te_db_rollback(te_db_t *db)
+{
+    if (db->conn == NULL || PQtransactionStatus(db->conn) == PQTRANS_IDLE) {
+        return;
+    }
+    if (run_simple(db, "ROLLBACK") != TE_DB_OK
+        || PQtransactionStatus(db->conn) != PQTRANS_IDLE) {
+        te_db_close(db);
+    }
+}
+
+int te_db_is_direct(te_db_t *db)
+{
+    PGresult *r;
+
+    if (te_db_run(db, TE_BACKEND_PID, TE_TX_NONE, NULL, &r) != TE_DB_OK) {
+        return -1;
+    }
+    return te_db_int64(r, 0, 0) == PQbackendPID(db->conn);
+}
+
+/* --- values ------------------------------------------------------------ */
+
+const char *te_db_text(apr_pool_t *p, const PGresult *r, int row, int column)
+{
+    if (PQgetisnull(r, row, column)) {
+        return NULL;
+    }
+    return apr_pstrmemdup(p, PQgetvalue(r, row, column),
+                          (apr_size_t)PQgetlength(r, row, column));
+}
+
+apr_int64_t te_db_int64(const PGresult *r, int row, int column)
+{
+    return apr_atoi64(PQgetvalue(r, row, column));
+}
+
+apr_time_t te_db_time(const PGresult *r, int row, int column)
+{
+    apr_time_t t;
+
+    if (PQgetisnull(r, row, column)
+        || !te_time_from_pg(PQgetvalue(r, row, column), &t)) {
+        return TE_TIME_NONE;
+    }
+    return t;
+}
+
+const char *te_db_from_int64(apr_pool_t *p, apr_int64_t value)
+{
+    return apr_psprintf(p, "%" APR_INT64_T_FMT, value);
+}
+
+/* PostgreSQL, 8.15.2: every element quoted, backslash before quote and
+ * backslash. */
+const char *te_db_from_array(apr_pool_t *p, const apr_array_header_t *texts)
+{
+    apr_size_t room = 3;
+    char *out, *o;
+    const char *s;
+    int i;
+
+    for (i = 0; i < texts->nelts; ++i) {
+        room += 2 * strlen(APR_ARRAY_IDX(texts, i, const char *)) + 3;
+    }
+    o = out = apr_palloc(p, room);
+    *o++ = '{';
+    for (i = 0; i < texts->nelts; ++i) {
+        if (i > 0) {
+            *o++ = ',';
+        }
+        *o++ = '"';
+        for (s = APR_ARRAY_IDX(texts, i, const char *); *s; ++s) {
+            if (*s == '"' || *s == '\\') {
+                *o++ = '\\';
+            }
+            *o++ = *s;
+        }
+        *o++ = '"';
+    }
+    *o++ = '}';
+    *o = '\0';
+    return out;
+}
+
+/* One element; *s moves past it and the delimiter behind it. */
+static const char *take_element(apr_pool_t *p, const char **s)
+{
+    char *out = apr_palloc(p, strlen(*s) + 1), *o = out;
+    int quoted = **s == '"';
+
+    *s += quoted;
+    while (**s != '\0' && (quoted ? **s != '"' : **s != ',' && **s != '}')) {
+        if (**s == '\\' && (*s)[1] != '\0') {
+            ++*s;
+        }
+        *o++ = *(*s)++;
+    }
+    *s += quoted && **s == '"';
+    *s += **s == ',';
+    *o = '\0';
+    return out;
+}
+
+apr_array_header_t *te_db_to_array(apr_pool_t *p, const char *literal)
+{
+    apr_array_header_t *texts = apr_array_make(p, 4, sizeof(const char *));
+    const char *s = literal + (*literal == '{');
+
+    while (*s != '\0' && *s != '}') {
+        APR_ARRAY_PUSH(texts, const char *) = take_element(p, &s);
+    }
+    return texts;
+}
+
+/* --- the pool ---------------------------------------------------------- */
+
+/* A place in the pool. It connects when it is first borrowed, outside the
+ * reslist's mutex, so that a slow connect holds up nobody else. */
+static apr_status_t make_place(void **resource, void *params,
+                               apr_pool_t *unused)
+{
+    te_db_pool_t *pool = params;
+    apr_pool_t *own;
+    te_db_t *db;
+    apr_status_t rv;
+
+    (void)unused;
+    rv = apr_pool_create_unmanaged_ex(&own, NULL, NULL);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    db = te_db_standalone(own, &pool->settings);
+    db->owner = pool;
+    *resource = db;
+    return APR_SUCCESS;
+}
+
+static apr_status_t drop_place(void *resource, void *params,
+                               apr_pool_t *unused)
+{
+    te_db_t *db = resource;
+
+    (void)params;
+    (void)unused;
+    te_db_close(db);
+    apr_pool_destroy(db->pool);
+    return APR_SUCCESS;
+}
+
+apr_status_t te_db_pool_create(te_db_pool_t **out,
+                               const te_db_settings_t *settings, apr_pool_t *p)
+{
+    te_db_pool_t *pool = apr_pcalloc(p, sizeof *pool);
+    apr_status_t rv;
+
+    pool->settings = *settings;
+    /* pools of their own allocator: the reslist and the zone list allocate
+     * in whichever thread comes by */
+    rv = apr_pool_create_unmanaged_ex(&pool->pool, NULL, NULL);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    rv = apr_pool_create_unmanaged_ex(&pool->zone_pool, NULL, NULL);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    rv = apr_thread_mutex_create(&pool->mutex, APR_THREAD_MUTEX_DEFAULT,
+                                 pool->pool);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    rv = apr_reslist_create(&pool->connections, settings->min, settings->keep,
+                            settings->max, IDLE_CONNECTION_TTL, make_place,
+                            drop_place, pool, pool->pool);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    apr_reslist_timeout_set(pool->connections, settings->wait);
+    *out = pool;
+    return APR_SUCCESS;
+}
+
+int te_db_pool_close(te_db_pool_t *pool, apr_interval_time_t longest)
+{
+    apr_time_t give_up = apr_time_now() + longest;
+
+    while (apr_atomic_read32(&pool->out) > 0) {
+        if (apr_time_now() > give_up) {
+            return 0;
+        }
+        apr_sleep(apr_time_from_msec(10));
+    }
+    apr_reslist_destroy(pool->connections);
+    apr_pool_destroy(pool->zone_pool);
+    apr_pool_destroy(pool->pool);
+    return 1;
+}
+
+/* While PostgreSQL is away one thread at a time tries to connect and the
+ * others are told at once: nobody queues behind a connect that hangs. */
+static te_db_err_e connect_place(te_db_pool_t *pool, te_db_t *db)
+{
+    int ok;
+
+    if (apr_atomic_read32(&pool->down)
+        && apr_atomic_cas32(&pool->probing, 1, 0) != 0) {
+        note(db, "cannot connect; another thread is trying");
+        return TE_DB_AWAY;
+    }
+    ok = open_connection(db);
+    if (ok != !apr_atomic_read32(&pool->down)) {
+        if (ok) {
+            te_log(TE_LOG_NOTICE, 0, "TE0201", "PostgreSQL is back");
+        }
+        else {
+            te_log(TE_LOG_ERR, 0, "TE0202", "cannot connect to PostgreSQL, "
+                   "requests answer 503 until it is back; see that it runs "
+                   "and that TaskEventsDatabase is right: %s", db->message);
+        }
+    }
+    apr_atomic_set32(&pool->down, !ok);
+    apr_atomic_set32(&pool->probing, 0);
+    return ok ? TE_DB_OK : TE_DB_AWAY;
+}
+
+te_db_err_e te_db_acquire(te_db_pool_t *pool, te_db_t **out,
+                          apr_interval_time_t budget)
+{
+    apr_time_t start = apr_time_now();
+    te_db_err_e err = TE_DB_OK;
+    void *resource;
+    te_db_t *db;
+
+    *out = NULL;
+    if (apr_reslist_acquire(pool->connections, &resource) != APR_SUCCESS) {
+        return TE_DB_BUSY;
+    }
+    apr_atomic_inc32(&pool->out);
+    db = resource;
+    db->deadline = start + budget;
+    if (db->conn != NULL && !looks_alive(db)) {
+        te_db_close(db);
+    }
+    if (db->conn == NULL) {
+        err = connect_place(pool, db);
+    }
+    if (err != TE_DB_OK) {
+        te_db_release(db);
+        return err;
+    }
+    *out = db;
+    return TE_DB_OK;
+}
+
+void te_db_release(te_db_t *db)
+{
+    te_db_pool_t *pool;
+
+    if (db == NULL) {
+        return;
+    }
+    pool = db->owner;
+    te_db_clear(db);
+    te_db_rollback(db);
+    apr_reslist_release(pool->connections, db);
+    apr_atomic_dec32(&pool->out);
+}
+
+/* --- what a process remembers ------------------------------------------ */
+
+te_db_err_e te_db_schema_version(te_db_t *db, int *version)
+{
+    PGresult *r;
+    te_db_err_e err = te_db_run(db, TE_SCHEMA_VERSION, TE_TX_NONE, NULL, &r);
+
+    if (err == TE_DB_OK) {
+        *version = (int)te_db_int64(r, 0, 0);
+    }
+    return err;
+}
+
+/* Two threads may fetch a block at once; the later one's rest is skipped,
+ * which costs numbers, not uniqueness. */
+te_db_err_e te_db_next_task_id(te_db_pool_t *pool, te_db_t *db,
+                               apr_int64_t *id)
+{
+    PGresult *r;
+    te_db_err_e err;
+
+    apr_thread_mutex_lock(pool->mutex);
+    *id = pool->next_id < pool->last_id ? pool->next_id++ : 0;
+    apr_thread_mutex_unlock(pool->mutex);
+    if (*id != 0) {
+        return TE_DB_OK;
+    }
+    err = te_db_run(db, TE_TASK_IDS, TE_TX_NONE, NULL, &r);
+    if (err != TE_DB_OK) {
+        return err;
+    }
+    *id = te_db_int64(r, 0, 0);
+    apr_thread_mutex_lock(pool->mutex);
+    pool->next_id = *id + 1;
+    pool->last_id = *id + TASK_ID_BLOCK;
+    apr_thread_mutex_unlock(pool->mutex);
+    return TE_DB_OK;
+}
+
+static te_db_err_e read_zones(te_db_pool_t *pool, te_db_t *db)
+{
+    apr_hash_t *zones;
+    PGresult *r;
+    te_db_err_e err = te_db_run(db, TE_ZONES, TE_TX_NONE, NULL, &r);
+    int row;
+
+    if (err != TE_DB_OK) {
+        return err;
+    }
+    apr_thread_mutex_lock(pool->mutex);
+    if (pool->zones == NULL) {
+        zones = apr_hash_make(pool->zone_pool);
+        for (row = 0; row < PQntuples(r); ++row) {
+            const char *name = te_db_text(pool->zone_pool, r, row, 0);
+
+            apr_hash_set(zones, name, APR_HASH_KEY_STRING, name);
+        }
+        pool->zones = zones;
+    }
+    apr_thread_mutex_unlock(pool->mutex);
+    return TE_DB_OK;
+}
+
+te_db_err_e te_db_zone_known(te_db_pool_t *pool, te_db_t *db,
+                             const char *name, int *known)
+{
+    apr_hash_t *zones;
+    te_db_err_e err;
+
+    for (;;) {
+        apr_thread_mutex_lock(pool->mutex);
+        zones = pool->zones;
+        apr_thread_mutex_unlock(pool->mutex);
+        if (zones != NULL) {
+            *known = apr_hash_get(zones, name, APR_HASH_KEY_STRING) != NULL;
+            return TE_DB_OK;
+        }
+        err = read_zones(pool, db);
+        if (err != TE_DB_OK) {
+            return err;
+        }
+    }
+}

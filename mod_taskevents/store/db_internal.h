@@ -1,0 +1,44 @@
+/* What the files of store/ share: running statements, reading results. */
+#ifndef TE_STORE_DB_INTERNAL_H
+#define TE_STORE_DB_INTERNAL_H
+
+#include <libpq-fe.h>
+
+#include "db.h"
+#include "statements.h"
+
+/* What goes along with a statement in the same round trip. */
+typedef enum {
+    TE_TX_NONE = 0,
+    TE_TX_BEGIN = 1,            /* BEGIN before it */
+    TE_TX_COMMIT = 2            /* COMMIT after it */
+} te_tx_e;
+
+/* Run one statement, one round trip (two when it is new on the connection).
+ * params: as many texts as the statement has, NULL is SQL NULL; they need
+ * live only during the call.
+ * @param result  on TE_DB_OK, its rows, cleared by te_db_clear or, at the
+ *                latest, by the next call on this connection
+ * On any error an open transaction is over: rolled back, or will be when the
+ * connection goes back. */
+te_db_err_e te_db_run(te_db_t *db, te_statement_e statement, int tx,
+                      const char *const *params, PGresult **result);
+
+void te_db_clear(te_db_t *db);
+
+/* Copies of what a column holds, NULL for SQL NULL. */
+const char *te_db_text(apr_pool_t *p, const PGresult *r, int row, int column);
+apr_int64_t te_db_int64(const PGresult *r, int row, int column);
+apr_time_t te_db_time(const PGresult *r, int row, int column);
+
+/* Numbers as parameters, in p. */
+const char *te_db_from_int64(apr_pool_t *p, apr_int64_t value);
+
+/* text[] literals of PostgreSQL from and to arrays of const char *, in p. */
+const char *te_db_from_array(apr_pool_t *p, const apr_array_header_t *texts);
+apr_array_header_t *te_db_to_array(apr_pool_t *p, const char *literal);
+
+/* The name of the constraint that the last TE_DB_TAKEN ran into, or "". */
+const char *te_db_constraint(const te_db_t *db);
+
+#endif

@@ -1,0 +1,183 @@
+#include "outbox.h"
+
+#include <apr_strings.h>
+#include <string.h>
+
+#include "db_internal.h"
+
+/* First half of the two-part advisory keys: "te" and a number of ours, so
+ * that other users of the same database do not take our locks. */
+#define LOCK_SPACE "1952776754"
+
+te_db_err_e te_outbox_lock(te_db_t *db, char *shards, int *n)
+{
+    const char *params[1] = {LOCK_SPACE};
+    te_db_err_e err;
+    PGresult *r;
+    int row;
+
+    *n = 0;
+    memset(shards, 0, TE_OUTBOX_SHARDS);
+    err = te_db_run(db, TE_OUTBOX_LOCK, TE_TX_NONE, params, &r);
+    if (err != TE_DB_OK) {
+        return err;
+    }
+    for (row = 0; row < PQntuples(r) && row < TE_OUTBOX_SHARDS; ++row) {
+        if (PQgetvalue(r, row, 1)[0] == 't') {
+            shards[te_db_int64(r, row, 0)] = 1;
+            ++*n;
+        }
+    }
+    return TE_DB_OK;
+}
+
+te_db_err_e te_outbox_unlock(te_db_t *db)
+{
+    PGresult *r;
+
+    return te_db_run(db, TE_OUTBOX_UNLOCK, TE_TX_NONE, NULL, &r);
+}
+
+static const char *shard_list(apr_pool_t *p, const char *shards)
+{
+    const char *list = "{";
+    int i;
+
+    for (i = 0; i < TE_OUTBOX_SHARDS; ++i) {
+        if (shards[i]) {
+            list = apr_psprintf(p, "%s%s%d", list, list[1] ? "," : "", i);
+        }
+    }
+    return apr_pstrcat(p, list, "}", NULL);
+}
+
+static te_outbox_row_t *read_row(apr_pool_t *p, const PGresult *r, int i)
+{
+    te_outbox_row_t *row = apr_pcalloc(p, sizeof *row);
+
+    row->shard = (int)te_db_int64(r, i, 0);
+    row->user_id = te_db_text(p, r, i, 1);
+    row->topic = te_db_text(p, r, i, 2);
+    row->sequence = te_db_int64(r, i, 3);
+    row->event_id = te_db_text(p, r, i, 4);
+    row->event = te_db_text(p, r, i, 5);
+    row->event_size = (apr_size_t)PQgetlength(r, i, 5);
+    row->attempts = (int)te_db_int64(r, i, 6);
+    return row;
+}
+
+te_db_err_e te_outbox_heads(te_db_t *db, apr_pool_t *p, const char *shards,
+                            const char *after_user, const char *after_topic,
+                            int streams, int each, apr_array_header_t **rows)
+{
+    const char *params[5];
+    te_db_err_e err;
+    PGresult *r;
+    int i;
+
+    params[0] = shard_list(p, shards);
+    params[1] = after_user;
+    params[2] = after_topic;
+    params[3] = te_db_from_int64(p, streams);
+    params[4] = te_db_from_int64(p, each);
+    err = te_db_run(db, TE_OUTBOX_HEADS, TE_TX_NONE, params, &r);
+    if (err != TE_DB_OK) {
+        return err;
+    }
+    *rows = apr_array_make(p, PQntuples(r) + 1, sizeof(te_outbox_row_t *));
+    for (i = 0; i < PQntuples(r); ++i) {
+        APR_ARRAY_PUSH(*rows, te_outbox_row_t *) = read_row(p, r, i);
+    }
+    return TE_DB_OK;
+}
+
+te_db_err_e te_outbox_accepted(te_db_t *db, apr_pool_t *p,
+                               const apr_array_header_t *rows)
+{
+    apr_array_header_t *columns[4];
+    const char *params[4];
+    PGresult *r;
+    int i;
+
+    for (i = 0; i < 4; ++i) {
+        columns[i] = apr_array_make(p, rows->nelts, sizeof(const char *));
+    }
+    for (i = 0; i < rows->nelts; ++i) {
+        const te_outbox_row_t *row =
+            APR_ARRAY_IDX(rows, i, const te_outbox_row_t *);
+
+        APR_ARRAY_PUSH(columns[0], const char *) = apr_itoa(p, row->shard);
+        APR_ARRAY_PUSH(columns[1], const char *) = row->user_id;
+        APR_ARRAY_PUSH(columns[2], const char *) = row->topic;
+        APR_ARRAY_PUSH(columns[3], const char *) =
+            te_db_from_int64(p, row->sequence);
+    }
+    for (i = 0; i < 4; ++i) {
+        params[i] = te_db_from_array(p, columns[i]);
+    }
+    return te_db_run(db, TE_OUTBOX_ACCEPTED, TE_TX_NONE, params, &r);
+}
+
+static void name_row(apr_pool_t *p, const te_outbox_row_t *row,
+                     const char **params)
+{
+    params[0] = row->user_id;
+    params[1] = row->topic;
+    params[2] = te_db_from_int64(p, row->sequence);
+}
+
+te_db_err_e te_outbox_failed(te_db_t *db, apr_pool_t *p,
+                             const te_outbox_row_t *row,
+                             apr_interval_time_t wait, const char *error)
+{
+    const char *params[5];
+    PGresult *r;
+
+    name_row(p, row, params);
+    params[3] = te_db_from_int64(p, apr_time_as_msec(wait));
+    params[4] = error;
+    return te_db_run(db, TE_OUTBOX_FAILED, TE_TX_NONE, params, &r);
+}
+
+te_db_err_e te_outbox_settle(te_db_t *db, apr_pool_t *p, int begin,
+                             const te_outbox_row_t *row, int *there)
+{
+    const char *params[3];
+    te_db_err_e err;
+    PGresult *r;
+
+    name_row(p, row, params);
+    err = te_db_run(db, TE_OUTBOX_SETTLE, begin ? TE_TX_BEGIN : TE_TX_NONE,
+                    params, &r);
+    *there = err == TE_DB_OK && PQntuples(r) > 0;
+    return err;
+}
+
+te_db_err_e te_outbox_park(te_db_t *db, apr_pool_t *p,
+                           const te_outbox_row_t *row, const char *stage,
+                           const char *source, const char *reason)
+{
+    const char *params[6];
+    PGresult *r;
+
+    name_row(p, row, params);
+    params[3] = stage;
+    params[4] = source;
+    params[5] = reason;
+    return te_db_run(db, TE_OUTBOX_PARK, TE_TX_NONE, params, &r);
+}
+
+te_db_err_e te_outbox_emit(te_db_t *db, const te_outgoing_t *event,
+                           int commit)
+{
+    const char *params[5];
+    PGresult *r;
+
+    params[0] = event->user_id;
+    params[1] = event->topic;
+    params[2] = event->id;
+    params[3] = event->head;
+    params[4] = event->tail;
+    return te_db_run(db, TE_EMIT, commit ? TE_TX_COMMIT : TE_TX_NONE, params,
+                     &r);
+}

@@ -1,0 +1,65 @@
+/* The outbox: events committed, not yet accepted by the transport. */
+#ifndef TE_STORE_OUTBOX_H
+#define TE_STORE_OUTBOX_H
+
+#include <apr_tables.h>
+
+#include "tasks.h"
+
+/* Streams are spread over this many shards, fixed in the schema. */
+#define TE_OUTBOX_SHARDS 16
+
+typedef struct te_outbox_row_t {
+    int shard;
+    const char *user_id;
+    const char *topic;
+    apr_int64_t sequence;
+    const char *event_id;
+    const char *event;                  /* the whole CloudEvent */
+    apr_size_t event_size;
+    int attempts;
+} te_outbox_row_t;
+
+/* All for the one connection that a publisher keeps: the shards are locked
+ * by its session, and closing it gives them back. */
+
+/* Take every shard that nobody else has.
+ * @param shards  of TE_OUTBOX_SHARDS: 1 where it is ours now
+ * @param n       how many are */
+te_db_err_e te_outbox_lock(te_db_t *db, char *shards, int *n);
+
+te_db_err_e te_outbox_unlock(te_db_t *db);
+
+/* The oldest events of the streams in these shards whose oldest one is due.
+ * @param after_user, after_topic  start behind this stream ("": the first)
+ * @param streams, each            at most that many streams, and events of one
+ * @param rows   te_outbox_row_t *, one stream's rows side by side, in order */
+te_db_err_e te_outbox_heads(te_db_t *db, apr_pool_t *p, const char *shards,
+                            const char *after_user, const char *after_topic,
+                            int streams, int each, apr_array_header_t **rows);
+
+/* The transport has these: forget them. rows: te_outbox_row_t * */
+te_db_err_e te_outbox_accepted(te_db_t *db, apr_pool_t *p,
+                               const apr_array_header_t *rows);
+
+/* This one failed: count it, and leave its stream alone for a while. */
+te_db_err_e te_outbox_failed(te_db_t *db, apr_pool_t *p,
+                             const te_outbox_row_t *row,
+                             apr_interval_time_t wait, const char *error);
+
+/* Remove one row inside the transaction that handled it.
+ * @param there  0: somebody else had it first */
+te_db_err_e te_outbox_settle(te_db_t *db, apr_pool_t *p, int begin,
+                             const te_outbox_row_t *row, int *there);
+
+/* Give an event up: it becomes a dead letter and its stream goes on. */
+te_db_err_e te_outbox_park(te_db_t *db, apr_pool_t *p,
+                           const te_outbox_row_t *row, const char *stage,
+                           const char *source, const char *reason);
+
+/* Put a follow-up event into the outbox: the last statement of a transaction,
+ * which it also commits if commit is 1. */
+te_db_err_e te_outbox_emit(te_db_t *db, const te_outgoing_t *event,
+                           int commit);
+
+#endif

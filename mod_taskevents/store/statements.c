@@ -1,0 +1,264 @@
+/* The SQL, each statement beside what it returns. Rules that hold for all:
+ *
+ * - A write is t (the task) -> s (the stream's counter) -> e (the outbox),
+ *   each selecting from the one before: no row in t, no bump, no event. That
+ *   also fixes the order of locks.
+ * - Order of locks everywhere: processed_events and the history counter ->
+ *   tasks -> series -> streams -> outbox; one user per transaction.
+ * - No `*`: a migration that adds a column must not change a result. */
+#include "statements.h"
+
+/* Twenty digits between the two halves of an event's text. */
+#define SPLICED(head, tail) \
+    head " || lpad(s.last::text, 20, '0') || " tail
+
+#define TASK_COLUMNS(t) \
+    t "id, " t "user_id, " t "title, " t "description, " t "completed, " \
+    t "completed_at, " t "priority, " t "tags, " t "due_date, " \
+    t "time_zone, " t "recurring_interval, " t "series_id, " \
+    t "occurrence, " t "version, " t "last_event_id, " t "created_at, " \
+    t "updated_at"
+
+#define BUMP(from, n) \
+    "INSERT INTO taskevents.streams AS st (user_id, name, last)" \
+    " SELECT " from " ON CONFLICT (user_id, name)" \
+    " DO UPDATE SET last = st.last + " n \
+    " RETURNING st.user_id, st.name, st.last"
+
+/* $1 id $2 user $3 title $4 description $5 priority $6 tags $7 due
+ * $8 time zone $9 interval $10 series $11 now $12 event id $13 topic
+ * $14 event head $15 event tail $16 completed -> one row: sequence */
+#define CREATE_TYPES \
+    "$1::bigint, $2::text, $3::text, $4::text, $5::smallint, $6::text[]," \
+    " $7::timestamptz, $8::text, $9::text"
+
+#define TASK_CREATE(first) \
+    "WITH " first "t AS (" \
+    " INSERT INTO taskevents.tasks (id, user_id, title, description," \
+    "  priority, tags, due_date, time_zone, recurring_interval," \
+    "  completed, completed_at, series_id, occurrence, last_event_id," \
+    "  created_at, updated_at)" \
+    " VALUES (" CREATE_TYPES ", $16::boolean," \
+    "  CASE WHEN $16::boolean THEN $11::timestamptz END, $10::uuid," \
+    "  CASE WHEN $10::uuid IS NULL THEN NULL ELSE 1 END, $12::uuid," \
+    "  $11::timestamptz, $11::timestamptz)" \
+    " RETURNING user_id" \
+    "), s AS (" BUMP("t.user_id, $13::text, 1 FROM t", "1") "), e AS (" \
+    " INSERT INTO taskevents.outbox" \
+    "  (user_id, topic, sequence, event_id, event)" \
+    " SELECT s.user_id, s.name, s.last, $12::uuid, " \
+    SPLICED("$14::text", "$15::text") \
+    " FROM s RETURNING sequence) SELECT sequence FROM e"
+
+/* The series of a recurring task comes into being with it. */
+#define SERIES_FIRST \
+    "r AS (INSERT INTO taskevents.series (series_id, user_id," \
+    " last_occurrence, anchor_due, time_zone, recurring_interval)" \
+    " VALUES ($10::uuid, $2::text, 1, $7::timestamptz, $8::text," \
+    " $9::text)), "
+
+#define LIST_TAIL \
+    " ORDER BY created_at DESC, id DESC LIMIT $2::int"
+
+/* The oldest rows of each stream (user, topic) of the shards held, found by
+ * skipping from stream to stream in the primary key: a long or blocked
+ * stream costs one index probe. ($2, $3): the stream to start behind; $4:
+ * streams, $5: events of a stream. Only streams whose oldest row is due. */
+static const char outbox_heads[] =
+    "WITH RECURSIVE h AS ("
+    " SELECT x.shard, f.user_id, f.topic, f.retry_at"
+    "  FROM unnest($1::smallint[]) AS x(shard) CROSS JOIN LATERAL ("
+    "   SELECT o.user_id, o.topic, o.retry_at FROM taskevents.outbox o"
+    "    WHERE o.shard = x.shard"
+    "      AND (o.user_id, o.topic) > ($2::text, $3::text)"
+    "    ORDER BY o.user_id, o.topic, o.sequence LIMIT 1) f"
+    " UNION ALL"
+    " SELECT h.shard, f.user_id, f.topic, f.retry_at"
+    "  FROM h CROSS JOIN LATERAL ("
+    "   SELECT o.user_id, o.topic, o.retry_at FROM taskevents.outbox o"
+    "    WHERE o.shard = h.shard"
+    "      AND (o.user_id, o.topic) > (h.user_id, h.topic)"
+    "    ORDER BY o.user_id, o.topic, o.sequence LIMIT 1) f"
+    "), due AS ("
+    " SELECT shard, user_id, topic FROM h"
+    "  WHERE retry_at <= clock_timestamp() LIMIT $4::int)"
+    " SELECT o.shard, o.user_id, o.topic, o.sequence, o.event_id, o.event,"
+    "   o.attempts"
+    "  FROM due d CROSS JOIN LATERAL ("
+    "   SELECT o.shard, o.user_id, o.topic, o.sequence, o.event_id, o.event,"
+    "     o.attempts"
+    "    FROM taskevents.outbox o WHERE o.shard = d.shard"
+    "      AND o.user_id = d.user_id AND o.topic = d.topic"
+    "    ORDER BY o.sequence LIMIT $5::int) o";
+
+#define DEAD_LETTER_CONFLICT \
+    " ON CONFLICT (stage, source, event_id) DO UPDATE SET" \
+    " attempts = d.attempts + excluded.attempts," \
+    " last_failed_at = excluded.last_failed_at"
+
+static const te_statement_t statements[TE_STATEMENT_COUNT] = {
+    [TE_SCHEMA_VERSION] = {"te_schema_version", 0,
+        "SELECT taskevents.schema_version()"},
+    [TE_BACKEND_PID] = {"te_backend_pid", 0, "SELECT pg_backend_pid()"},
+    [TE_TASK_IDS] = {"te_task_ids", 0,
+        "SELECT nextval('taskevents.task_ids')"},
+    /* IANA's names; the files that a system adds beside them are none */
+    [TE_ZONES] = {"te_zones", 0,
+        "SELECT name FROM pg_timezone_names WHERE name NOT LIKE 'posix/%'"
+        " AND name NOT LIKE 'right/%'"
+        " AND name NOT IN ('localtime', 'posixrules', 'Factory')"},
+
+    [TE_TASK_CREATE] = {"te_task_create", 16, TASK_CREATE("")},
+    [TE_TASK_CREATE_SERIES] = {"te_task_create_series", 16,
+        TASK_CREATE(SERIES_FIRST)},
+    /* $1 id $2 user -> the task */
+    [TE_TASK_GET] = {"te_task_get", 2,
+        "SELECT " TASK_COLUMNS("") " FROM taskevents.tasks"
+        " WHERE id = $1::bigint AND user_id = $2::text"},
+    [TE_TASK_LOCK] = {"te_task_lock", 2,
+        "SELECT " TASK_COLUMNS("") " FROM taskevents.tasks"
+        " WHERE id = $1::bigint AND user_id = $2::text FOR NO KEY UPDATE"},
+    /* $1 id $2 completed $3 now $4 event id $5 topic $6 head $7 tail
+     * -> sequence. The row is locked by this transaction already. */
+    [TE_TASK_COMPLETE] = {"te_task_complete", 7,
+        "WITH t AS (UPDATE taskevents.tasks SET completed = $2::boolean,"
+        " completed_at = CASE WHEN $2::boolean THEN $3::timestamptz END,"
+        " version = version + 1, updated_at = $3::timestamptz,"
+        " last_event_id = $4::uuid"
+        " WHERE id = $1::bigint RETURNING user_id"
+        "), s AS (" BUMP("t.user_id, $5::text, 1 FROM t", "1") "), e AS ("
+        " INSERT INTO taskevents.outbox"
+        "  (user_id, topic, sequence, event_id, event)"
+        " SELECT s.user_id, s.name, s.last, $4::uuid, "
+        SPLICED("$6::text", "$7::text")
+        " FROM s RETURNING sequence) SELECT sequence FROM e"},
+    /* $1 user $2 limit -> tasks, newest first */
+    [TE_TASK_LIST] = {"te_task_list", 2,
+        "SELECT " TASK_COLUMNS("") " FROM taskevents.tasks"
+        " WHERE user_id = $1::text" LIST_TAIL},
+    /* and $3, $4: created_at and id of the task before */
+    [TE_TASK_LIST_AFTER] = {"te_task_list_after", 4,
+        "SELECT " TASK_COLUMNS("") " FROM taskevents.tasks"
+        " WHERE user_id = $1::text"
+        " AND (created_at, id) < ($3::timestamptz, $4::bigint)" LIST_TAIL},
+
+    /* $1 series $2 user -> last number used, whether it has ended */
+    [TE_SERIES_LOCK] = {"te_series_lock", 2,
+        "SELECT last_occurrence, ended_at IS NOT NULL FROM taskevents.series"
+        " WHERE series_id = $1::uuid AND user_id = $2::text"
+        " FOR NO KEY UPDATE"},
+    /* The next task of a series whose row this transaction has locked.
+     * $1 id $2 title $3 description $4 priority $5 tags $6 this due date
+     * $7 completion of this task $8 not before (or NULL) $9 series $10 now
+     * $11 event id -> the task; no row when the calendar ends first */
+    [TE_TASK_CREATE_NEXT] = {"te_task_create_next", 11,
+        "WITH d AS (SELECT series_id, user_id,"
+        "  coalesce(anchor_due, $7::timestamptz) AS anchor,"
+        "  taskevents.next_due(coalesce(anchor_due, $7::timestamptz),"
+        "   coalesce($6::timestamptz, $7::timestamptz), time_zone,"
+        "   recurring_interval, $8::timestamptz) AS due"
+        "  FROM taskevents.series WHERE series_id = $9::uuid"
+        "), n AS (UPDATE taskevents.series u"
+        "  SET last_occurrence = u.last_occurrence + 1,"
+        "   anchor_due = d.anchor"
+        "  FROM d WHERE u.series_id = d.series_id AND d.due IS NOT NULL"
+        "  RETURNING u.series_id, u.user_id, u.last_occurrence,"
+        "   u.time_zone, u.recurring_interval, d.due)"
+        " INSERT INTO taskevents.tasks AS t (id, user_id, title,"
+        "  description, priority, tags, due_date, time_zone,"
+        "  recurring_interval, series_id, occurrence, last_event_id,"
+        "  created_at, updated_at)"
+        " SELECT $1::bigint, n.user_id, $2::text, $3::text, $4::smallint,"
+        "  $5::text[], n.due, n.time_zone, n.recurring_interval,"
+        "  n.series_id, n.last_occurrence, $11::uuid, $10::timestamptz,"
+        "  $10::timestamptz FROM n RETURNING " TASK_COLUMNS("t.")},
+
+    /* The follow-up event of a transaction, its last statement.
+     * $1 user $2 topic $3 event id $4 head $5 tail -> sequence */
+    [TE_EMIT] = {"te_emit", 5,
+        "WITH s AS (" BUMP("$1::text, $2::text, 1", "1") ")"
+        " INSERT INTO taskevents.outbox"
+        "  (user_id, topic, sequence, event_id, event)"
+        " SELECT s.user_id, s.name, s.last, $3::uuid, "
+        SPLICED("$4::text", "$5::text") " FROM s RETURNING sequence"},
+
+    /* The first statement of handling an event: the inbox.
+     * $1 source $2 event id $3 user $4 type $5 task id $6 event $7 outcome
+     * -> the position given, and the position stored: both NULL: seen
+     * before; only the second NULL: seen at this very moment by another. */
+    [TE_EVENT_SEEN] = {"te_event_seen", 7,
+        "WITH s AS (INSERT INTO taskevents.streams AS st"
+        "  (user_id, name, last)"
+        " SELECT $3::text, 'history', 1 WHERE NOT EXISTS ("
+        "  SELECT 1 FROM taskevents.processed_events"
+        "   WHERE source = $1::text AND event_id = $2::text)"
+        " ON CONFLICT (user_id, name) DO UPDATE SET last = st.last + 1"
+        " RETURNING st.last"
+        "), p AS (INSERT INTO taskevents.processed_events"
+        "  (source, event_id, user_id, position, type, task_id, event,"
+        "   outcome)"
+        " SELECT $1::text, $2::text, $3::text, s.last, $4::text,"
+        "  $5::bigint, $6::text, $7::text FROM s"
+        " ON CONFLICT DO NOTHING RETURNING position)"
+        " SELECT (SELECT last FROM s), (SELECT position FROM p)"},
+    /* $1 stage $2 source $3 event id $4 topic $5 user $6 body in hex
+     * $7 size of the body as it came $8 reason $9 attempts */
+    [TE_DEAD_LETTER] = {"te_dead_letter", 9,
+        "INSERT INTO taskevents.dead_letters AS d (stage, source, event_id,"
+        " topic, user_id, body, body_size, reason, attempts,"
+        " first_failed_at, last_failed_at)"
+        " VALUES ($1::text, $2::text, $3::text, $4::text, $5::text,"
+        " decode($6::text, 'hex'), $7::bigint, $8::text, $9::int,"
+        " clock_timestamp(), clock_timestamp())" DEAD_LETTER_CONFLICT},
+
+    /* One owner per shard: session locks of the publisher's connection.
+     * $1: the key that says that the locks are ours -> shards taken */
+    [TE_OUTBOX_LOCK] = {"te_outbox_lock", 1,
+        "SELECT shard, pg_try_advisory_lock($1::int, shard)"
+        " FROM generate_series(0, 15) AS shard"},
+    [TE_OUTBOX_UNLOCK] = {"te_outbox_unlock", 0,
+        "SELECT pg_advisory_unlock_all()"},
+    [TE_OUTBOX_HEADS] = {"te_outbox_heads", 5, outbox_heads},
+    /* $1 shards $2 users $3 topics $4 sequences; a delete that is lost in a
+     * crash repeats events, which consumers tell by their ids */
+    [TE_OUTBOX_ACCEPTED] = {"te_outbox_accepted", 4,
+        "WITH a AS (SELECT set_config('synchronous_commit', 'off', true))"
+        " DELETE FROM taskevents.outbox o USING a, unnest($1::smallint[],"
+        " $2::text[], $3::text[], $4::bigint[])"
+        " AS v(shard, user_id, topic, sequence)"
+        " WHERE o.shard = v.shard AND o.user_id = v.user_id"
+        " AND o.topic = v.topic AND o.sequence = v.sequence"},
+    /* $1 user $2 topic $3 sequence $4 wait in ms $5 what went wrong */
+    [TE_OUTBOX_FAILED] = {"te_outbox_failed", 5,
+        "UPDATE taskevents.outbox SET attempts = attempts + 1,"
+        " retry_at = clock_timestamp() + $4::int * interval '1 ms',"
+        " last_error = $5::text"
+        " WHERE shard = taskevents.shard_of($1::text)"
+        " AND user_id = $1::text AND topic = $2::text"
+        " AND sequence = $3::bigint"},
+    /* $1 user $2 topic $3 sequence -> a row, if it was still there */
+    [TE_OUTBOX_SETTLE] = {"te_outbox_settle", 3,
+        "DELETE FROM taskevents.outbox"
+        " WHERE shard = taskevents.shard_of($1::text)"
+        " AND user_id = $1::text AND topic = $2::text"
+        " AND sequence = $3::bigint RETURNING sequence"},
+    /* Give an event up: out of the outbox, into the dead letters.
+     * $1 user $2 topic $3 sequence $4 stage $5 source $6 reason */
+    [TE_OUTBOX_PARK] = {"te_outbox_park", 6,
+        "WITH o AS (DELETE FROM taskevents.outbox"
+        " WHERE shard = taskevents.shard_of($1::text)"
+        " AND user_id = $1::text AND topic = $2::text"
+        " AND sequence = $3::bigint RETURNING event_id, event, attempts)"
+        " INSERT INTO taskevents.dead_letters AS d (stage, source, event_id,"
+        " topic, user_id, body, body_size, reason, attempts,"
+        " first_failed_at, last_failed_at)"
+        " SELECT $4::text, $5::text, o.event_id::text, $2::text, $1::text,"
+        " convert_to(o.event, 'UTF8'), octet_length(o.event), $6::text,"
+        " o.attempts + 1, clock_timestamp(), clock_timestamp() FROM o"
+        DEAD_LETTER_CONFLICT},
+};
+
+const te_statement_t *te_statement(te_statement_e which)
+{
+    return &statements[which];
+}

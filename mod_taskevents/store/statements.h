@@ -1,0 +1,41 @@
+/* Every SQL statement of the module, by name. */
+#ifndef TE_STORE_STATEMENTS_H
+#define TE_STORE_STATEMENTS_H
+
+typedef enum {
+    TE_SCHEMA_VERSION,
+    TE_BACKEND_PID,
+    TE_TASK_IDS,
+    TE_ZONES,
+    TE_TASK_CREATE,
+    TE_TASK_CREATE_SERIES,
+    TE_TASK_GET,
+    TE_TASK_LOCK,
+    TE_TASK_COMPLETE,
+    TE_TASK_LIST,
+    TE_TASK_LIST_AFTER,
+    TE_SERIES_LOCK,
+    TE_TASK_CREATE_NEXT,
+    TE_EMIT,
+    TE_EVENT_SEEN,
+    TE_DEAD_LETTER,
+    TE_OUTBOX_LOCK,
+    TE_OUTBOX_UNLOCK,
+    TE_OUTBOX_HEADS,
+    TE_OUTBOX_ACCEPTED,
+    TE_OUTBOX_FAILED,
+    TE_OUTBOX_SETTLE,
+    TE_OUTBOX_PARK,
+    TE_STATEMENT_COUNT
+} te_statement_e;
+
+typedef struct te_statement_t {
+    const char *name;           /* of the prepared statement */
+    int params;
+    const char *sql;
+} te_statement_t;
+
+/* The statement; never NULL. */
+const te_statement_t *te_statement(te_statement_e which);
+
+#endif

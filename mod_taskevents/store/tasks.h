@@ -1,0 +1,95 @@
+/* Tasks as PostgreSQL keeps them. */
+#ifndef TE_STORE_TASKS_H
+#define TE_STORE_TASKS_H
+
+#include <apr_tables.h>
+
+#include "db.h"
+
+typedef enum {
+    TE_PRIORITY_LOW = 1,
+    TE_PRIORITY_MEDIUM = 2,
+    TE_PRIORITY_HIGH = 3
+} te_priority_e;
+
+/* A row of taskevents.tasks. Texts are UTF-8; NULL stands for SQL NULL. */
+typedef struct te_task_t {
+    apr_int64_t id;
+    const char *user_id;
+    const char *title;
+    const char *description;
+    int completed;
+    apr_time_t completed_at;            /* TE_TIME_NONE: open */
+    te_priority_e priority;
+    apr_array_header_t *tags;           /* of const char * */
+    apr_time_t due_date;                /* TE_TIME_NONE: none */
+    const char *time_zone;              /* IANA name */
+    const char *recurring_interval;     /* NULL: does not recur */
+    const char *series_id;
+    int occurrence;                     /* 0: in no series */
+    apr_int64_t version;
+    const char *last_event_id;
+    apr_time_t created_at, updated_at;
+} te_task_t;
+
+/* An event on its way into the outbox: its text around the twenty digits of
+ * the sequence that the database gives it. */
+typedef struct te_outgoing_t {
+    const char *id;                     /* uuid */
+    const char *user_id;
+    const char *topic;
+    const char *head, *tail;
+} te_outgoing_t;
+
+/* Where a list goes on: behind this task. */
+typedef struct te_task_cursor_t {
+    apr_time_t created_at;
+    apr_int64_t id;
+} te_task_cursor_t;
+
+/* All functions copy what they return into p. */
+
+/* Store a new task (its series too, if it recurs) and its event, at once and
+ * durably. TE_DB_LOST leaves open whether it is there: call again with the
+ * same task and again=1, which takes the id's presence for success. */
+te_db_err_e te_tasks_create(te_db_t *db, apr_pool_t *p, const te_task_t *task,
+                            const te_outgoing_t *event, int again);
+
+/* *task is NULL when the user has no task of that id. */
+te_db_err_e te_tasks_get(te_db_t *db, apr_pool_t *p, const char *user_id,
+                         apr_int64_t id, te_task_t **task);
+
+/* Same, in a transaction that holds the task's row from now on; begin: the
+ * transaction starts here. When *task is NULL there is still one open. */
+te_db_err_e te_tasks_lock(te_db_t *db, apr_pool_t *p, int begin,
+                          const char *user_id, apr_int64_t id,
+                          te_task_t **task);
+
+/* Set completed of a task that te_tasks_lock holds to what task says, with
+ * its event, and commit. task->updated_at is the time of the change. */
+te_db_err_e te_tasks_complete(te_db_t *db, apr_pool_t *p,
+                              const te_task_t *task,
+                              const te_outgoing_t *event);
+
+/* At most limit tasks of a user, newest first, behind *after if given. */
+te_db_err_e te_tasks_list(te_db_t *db, apr_pool_t *p, const char *user_id,
+                          int limit, const te_task_cursor_t *after,
+                          apr_array_header_t **tasks /* te_task_t * */);
+
+/* Inside a transaction that holds the task: lock its series.
+ * @param last  the last number used; 0: the user has no such series */
+te_db_err_e te_series_lock(te_db_t *db, apr_pool_t *p, const char *series_id,
+                           const char *user_id, int *last, int *ended);
+
+/* Inside a transaction that holds the series: make its next task.
+ * @param id         of the new task
+ * @param from       the completed task, whose fields it takes
+ * @param not_before TE_TIME_NONE, or an instant the due date must be after
+ * @param next       the new task; NULL when its due date would lie behind
+ *                   the year 9999 */
+te_db_err_e te_tasks_create_next(te_db_t *db, apr_pool_t *p, apr_int64_t id,
+                                 const te_task_t *from, apr_time_t not_before,
+                                 const char *event_id, apr_time_t now,
+                                 te_task_t **next);
+
+#endif
