@@ -1,5 +1,6 @@
 #include "access.h"
 
+#include <httpd.h>
 #include <apr_atomic.h>
 #include <apr_strings.h>
 #include <http_core.h>

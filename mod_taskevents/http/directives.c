@@ -1,5 +1,6 @@
 #include "directives.h"
 
+#include <httpd.h>
 #include <apr_file_io.h>
 #include <apr_lib.h>
 #include <apr_strings.h>

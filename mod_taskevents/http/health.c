@@ -1,4 +1,5 @@
 /* /healthz and /readyz: alive, and able to serve. */
+#include <httpd.h>
 #include <http_protocol.h>
 
 #include "reply.h"

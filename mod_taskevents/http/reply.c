@@ -1,5 +1,6 @@
 #include "reply.h"
 
+#include <httpd.h>
 #include <apr_strings.h>
 #include <http_protocol.h>
 #include <string.h>

@@ -1,5 +1,6 @@
 #include "request.h"
 
+#include <httpd.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_log.h>

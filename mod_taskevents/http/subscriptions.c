@@ -2,6 +2,7 @@
  * read in dapr/dapr pkg/runtime/subscription: 2xx with an empty body is
  * success; a body whose status is any word but SUCCESS is not; 404 drops the
  * event; anything else is tried again. */
+#include <httpd.h>
 #include <apr_strings.h>
 #include <http_log.h>
 #include <http_protocol.h>

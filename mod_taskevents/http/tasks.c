@@ -1,4 +1,5 @@
 /* /api/{user}/tasks: a user's tasks. */
+#include <httpd.h>
 #include <apr_strings.h>
 #include <http_protocol.h>
 #include <string.h>

@@ -2,6 +2,7 @@
 #ifndef TE_STORE_DB_INTERNAL_H
 #define TE_STORE_DB_INTERNAL_H
 
+#include <apr_tables.h>
 #include <libpq-fe.h>
 
 #include "db.h"
