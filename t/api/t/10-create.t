@@ -52,6 +52,11 @@ is $task->{recurring_interval}, 'monthly', 'recurring_interval';
 like $task->{series_id}, uuid_re(), 'a recurring task has its series from creation';
 is $task->{occurrence}, 1, 'and is its first occurrence';
 
+my $done = post({ title => 'done already', completed => JSON::PP::true });
+is $done->{status}, 201, 'a task may be complete from the start';
+is $done->{json}{completed}, JSON::PP::true, '… and is';
+like $done->{json}{completed_at}, time_re(), '… since then';
+
 # lengths are characters, not bytes or UTF-16 units; ends are trimmed
 for my $case (['200 letters', 'x' x 200], ['200 umlauts', 'ü' x 200], ['200 emoji', '😀' x 200],
               ['one letter', 'x'], ['combining marks', 'a' . "\x{301}" x 199]) {

@@ -24,6 +24,8 @@ is_problem(request(POST => $path, as => $u, json => {}), 422, '422 neither');
 is_problem(request(GET => $path), 401, '401 neither');
 is_problem(request(GET => $path, as => user('away-other')), 403, '403 neither');
 like request(OPTIONS => $path)->{status}, qr/^20[04]$/, 'OPTIONS neither';
+is request(GET => '/healthz', vhost => 'health')->{status}, 200, 'alive nevertheless';
+is request(GET => '/readyz', vhost => 'health')->{status}, 503, 'but not ready';
 # many at once do not pile up behind each other
 my $start = time;
 my @answers = at_once(map { [GET => $path, as => $u] } 1 .. 16);
