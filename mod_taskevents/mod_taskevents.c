@@ -2,7 +2,8 @@
  *
  * The life of the module, in the order it happens:
  *  1. directives are read (http/directives.c), twice at start
- *  2. post_config: what is needed is checked; a mistake ends the start
+ *  2. check_config, post_config: what is needed is checked; a mistake ends
+ *     the start, and most of them `httpd -t`
  *  3. child_init: pool of database connections, publisher thread
  *  4. requests: guard (http/access.c) -> router -> one function of http/
  *  5. log_transaction, after the response: the publisher's bell
@@ -48,7 +49,7 @@ static void log_to_httpd(te_log_level_e level, apr_status_t rv,
     ap_log_error(APLOG_MARK, (int)level, rv, log_server, "%s", line);
 }
 
-/* --- 2. post_config ---------------------------------------------------- */
+/* --- 2. check_config, post_config -------------------------------------- */
 
 static int any_engine(const server_rec *s)
 {
@@ -159,7 +160,6 @@ static void warn_of_choices(server_rec *main_server)
 static int check_process(apr_pool_t *pconf, server_rec *s)
 {
     const te_process_conf_t *process = te_server_conf(s)->process;
-    apr_status_t rv;
 
     if (strcmp(ap_show_mpm(), "event") != 0) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "TE0001: mod_taskevents "
@@ -174,6 +174,31 @@ static int check_process(apr_pool_t *pconf, server_rec *s)
                      "libpq connection string");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    return process->settings.transport == TE_TRANSPORT_DAPR
+               ? check_mapping(pconf, s) : OK;
+}
+
+static int check_config(apr_pool_t *pconf, apr_pool_t *plog,
+                        apr_pool_t *ptemp, server_rec *s)
+{
+    (void)plog;
+    (void)ptemp;
+    te_conf_finish(pconf, s);
+    return any_engine(s) ? check_process(pconf, s) : OK;
+}
+
+static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
+                       server_rec *s)
+{
+    apr_status_t rv;
+
+    (void)plog;
+    (void)ptemp;
+    log_server = s;
+    te_log_to(log_to_httpd);
+    if (!any_engine(s)) {
+        return OK;
+    }
     rv = te_db_driver_init(pconf);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, "TE0003: cannot load "
@@ -181,29 +206,10 @@ static int check_process(apr_pool_t *pconf, server_rec *s)
                      "libaprutil1-dbd-pgsql)");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    return process->settings.transport == TE_TRANSPORT_DAPR
-               ? check_mapping(pconf, s) : OK;
-}
-
-static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
-                       server_rec *s)
-{
-    int status;
-
-    (void)plog;
-    (void)ptemp;
-    te_conf_finish(pconf, s);
-    log_server = s;
-    te_log_to(log_to_httpd);
-    if (!any_engine(s)) {
-        return OK;
-    }
-    status = check_process(pconf, s);
-    if (status == OK
-        && ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
+    if (ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
         warn_of_choices(s);
     }
-    return status;
+    return OK;
 }
 
 /* --- 3. and 7. a child's life ------------------------------------------ */
@@ -349,6 +355,7 @@ static int after_response(request_rec *r)
 
 static void register_hooks(apr_pool_t *p)
 {
+    ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_LAST);
     ap_hook_child_stopping(child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
