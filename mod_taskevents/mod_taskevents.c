@@ -282,25 +282,35 @@ static void child_stopping(apr_pool_t *pchild, int graceful)
 static int answer_options(te_req_t *req)
 {
     apr_table_setn(req->r->headers_out, "Allow",
-                   te_router_allow(req->match.route));
+                   te_router_allow(req->pool, req->match.route));
     return te_reply_empty(req, HTTP_NO_CONTENT);
+}
+
+static te_route_fn *function_of(const te_route_t *route, int method)
+{
+    switch (method) {
+    case M_GET:                         /* HEAD too */
+        return route->get;
+    case M_POST:
+        return route->post;
+    case M_PATCH:
+        return route->patch;
+    case M_DELETE:
+        return route->delete;
+    default:
+        return NULL;
+    }
 }
 
 static int dispatch(te_req_t *req)
 {
-    const te_route_t *route = req->match.route;
-    te_route_fn *fn = NULL;
+    te_route_fn *fn = function_of(req->match.route, req->r->method_number);
 
-    if (req->r->method_number == M_GET) {
-        fn = route->get;                /* HEAD too */
-    }
-    else if (req->r->method_number == M_POST) {
-        fn = route->post;
-    }
     if (fn != NULL) {
         return fn(req);
     }
-    apr_table_setn(req->r->headers_out, "Allow", te_router_allow(route));
+    apr_table_setn(req->r->headers_out, "Allow",
+                   te_router_allow(req->pool, req->match.route));
     return te_reply_problem(req, HTTP_METHOD_NOT_ALLOWED,
                             te_problem_detail(HTTP_METHOD_NOT_ALLOWED));
 }
@@ -313,6 +323,7 @@ static int handler(request_rec *r)
     if (r->handler == NULL || strcmp(r->handler, HANDLER) != 0) {
         return DECLINED;
     }
+    memset(&req, 0, sizeof req);
     req.r = r;
     req.pool = r->pool;
     req.conf = te_server_conf(r->server);

@@ -123,19 +123,6 @@ static apr_time_t to_instant(const stamp_t *c)
     return seconds * APR_USEC_PER_SEC + c->micros;
 }
 
-static int year_of(apr_time_t t)
-{
-    apr_int64_t seconds = t / APR_USEC_PER_SEC;
-    int year, month, day;
-
-    if (t % APR_USEC_PER_SEC < 0) {
-        --seconds;
-    }
-    civil_from_days((seconds - (seconds < 0 ? SECONDS_PER_DAY - 1 : 0))
-                    / SECONDS_PER_DAY, &year, &month, &day);
-    return year;
-}
-
 const char *te_time_parse(const char *text, apr_time_t *out)
 {
     const char *s = text;
@@ -165,7 +152,7 @@ const char *te_time_parse(const char *text, apr_time_t *out)
         return "is no time of the calendar";
     }
     *out = to_instant(&c);
-    if (year_of(*out) < 1 || year_of(*out) > 9999) {
+    if (*out < TE_TIME_FIRST || *out > TE_TIME_LAST) {
         return "must lie in the years 0001 to 9999, in UTC";
     }
     return NULL;

@@ -8,6 +8,11 @@
 /* "No time": an instant far outside years 1..9999. */
 #define TE_TIME_NONE ((apr_time_t)APR_INT64_MIN)
 
+/* The first and the last instant that can be written: 0001-01-01T00:00:00Z
+ * and 9999-12-31T23:59:59.999999Z. */
+#define TE_TIME_FIRST APR_INT64_C(-62135596800000000)
+#define TE_TIME_LAST APR_INT64_C(253402300799999999)
+
 /* Parse an RFC 3339 date-time; any offset is accepted, none is an error, a
  * leap second counts as the first instant of the next minute, digits after
  * the sixth of a fraction are cut.

@@ -237,12 +237,12 @@ static te_db_err_e send_rows(te_publisher_t *pub,
                              const apr_array_header_t *rows, int *works)
 {
     int n = rows->nelts, streams = 0, depth, deepest = 0, i;
-    int *stream_of = apr_palloc(pub->round, sizeof(int) * (apr_size_t)n);
-    int *place_of = apr_palloc(pub->round, sizeof(int) * (apr_size_t)n);
-    int *wave_streams = apr_palloc(pub->round, sizeof(int) * (apr_size_t)n);
-    char *goes_on = apr_palloc(pub->round, (apr_size_t)n);
-    te_sending_t *wave = apr_palloc(pub->round,
-                                    sizeof *wave * (apr_size_t)n);
+    apr_size_t room = (apr_size_t)n;
+    int *stream_of = apr_palloc(pub->round, sizeof(int) * room);
+    int *place_of = apr_palloc(pub->round, sizeof(int) * room);
+    int *wave_streams = apr_palloc(pub->round, sizeof(int) * room);
+    char *goes_on = apr_palloc(pub->round, room);
+    te_sending_t *wave = apr_palloc(pub->round, sizeof *wave * room);
     te_db_err_e err = TE_DB_OK;
 
     for (i = 0; i < n; ++i) {
@@ -258,7 +258,7 @@ static te_db_err_e send_rows(te_publisher_t *pub,
         }
         deepest = place_of[i] > deepest ? place_of[i] : deepest;
     }
-    memset(goes_on, 1, (apr_size_t)n);
+    memset(goes_on, 1, room);
     *works = 1;
     for (depth = 0; depth <= deepest; ++depth) {
         int count = 0;

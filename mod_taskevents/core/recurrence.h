@@ -24,4 +24,15 @@ typedef enum {
 te_next_e te_recurrence_decide(const te_task_t *completed,
                                const te_task_t *now, int last, int ended);
 
+/* What changing a task does to its series. */
+typedef enum {
+    TE_SERIES_SAME,
+    TE_SERIES_START,            /* it recurs from now on */
+    TE_SERIES_ANCHOR,           /* due date, zone or interval moved */
+    TE_SERIES_STOP              /* it does not recur any more */
+} te_series_change_e;
+
+te_series_change_e te_series_change(const te_task_t *before,
+                                    const te_task_t *after);
+
 #endif

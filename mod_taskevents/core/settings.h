@@ -30,6 +30,7 @@ typedef struct te_settings_t {
     int breaker_failures;
     apr_interval_time_t breaker_cooldown;
     int catch_up_skip;                  /* TaskEventsCatchUp Skip */
+    apr_interval_time_t keep_answers;   /* of Idempotency-Key */
 } te_settings_t;
 
 #endif

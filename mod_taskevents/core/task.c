@@ -34,9 +34,9 @@ typedef struct {
     apr_pool_t *pool;
     apr_array_header_t *faults;
     te_task_t *task;
-    te_zone_check *zone_known;
-    void *context;
+    int zone_known;
     int is_recurring;
+    int interval_is_bad;                /* that is a fault already */
 } reader_t;
 
 static void fault(reader_t *in, const char *pointer, const char *detail)
@@ -64,6 +64,7 @@ static void read_title(reader_t *in, const json_t *value)
 
 static void read_description(reader_t *in, const json_t *value)
 {
+    in->task->description = NULL;
     if (json_is_null(value)) {
         return;
     }
@@ -87,7 +88,7 @@ static void read_completed(reader_t *in, const json_t *value)
 
 static const char *const priority_names[] = {NULL, "low", "medium", "high"};
 
-static int priority_of(const char *name)
+int te_priority_of(const char *name)
 {
     int i;
 
@@ -101,7 +102,7 @@ static int priority_of(const char *name)
 
 static void read_priority(reader_t *in, const json_t *value)
 {
-    int priority = priority_of(json_string_value(value));
+    int priority = te_priority_of(json_string_value(value));
 
     if (priority == 0) {
         fault(in, "#/priority", "must be low, medium or high");
@@ -132,6 +133,8 @@ static void read_tags(reader_t *in, const json_t *value)
     const json_t *element;
     size_t i;
 
+    in->task->tags = apr_array_make(in->pool, TE_TAGS_MAX,
+                                    sizeof(const char *));
     if (!json_is_array(value)) {
         fault(in, "#/tags", "must be an array of strings");
         return;
@@ -160,6 +163,7 @@ static void read_due_date(reader_t *in, const json_t *value)
 {
     const char *detail = "must be a string or null";
 
+    in->task->due_date = TE_TIME_NONE;
     if (json_is_null(value)) {
         return;
     }
@@ -176,8 +180,7 @@ static void read_time_zone(reader_t *in, const json_t *value)
 {
     const char *name = json_string_value(value);
 
-    if (name == NULL
-        || (strcmp(name, "UTC") != 0 && !in->zone_known(in->context, name))) {
+    if (name == NULL || (strcmp(name, "UTC") != 0 && !in->zone_known)) {
         fault(in, "#/time_zone", "must be the IANA name of a time zone, "
               "such as Europe/Berlin");
         return;
@@ -197,10 +200,12 @@ static void read_interval(reader_t *in, const json_t *value)
 {
     const char *name = json_string_value(value);
 
+    in->task->recurring_interval = NULL;
     if (json_is_null(value)) {
         return;
     }
     if (name == NULL || !te_interval_valid(name)) {
+        in->interval_is_bad = 1;
         fault(in, "#/recurring_interval",
               "must be daily, weekly, monthly or null");
         return;
@@ -208,58 +213,77 @@ static void read_interval(reader_t *in, const json_t *value)
     in->task->recurring_interval = apr_pstrdup(in->pool, name);
 }
 
+/* null in a change stands for the default of the field. */
 static const struct {
     const char *name;
     void (*read)(reader_t *in, const json_t *value);    /* NULL: server's */
+    const char *reset;          /* its default as JSON; NULL: it has none */
 } members[] = {
-    {"title", read_title},
-    {"description", read_description},
-    {"completed", read_completed},
-    {"priority", read_priority},
-    {"tags", read_tags},
-    {"due_date", read_due_date},
-    {"time_zone", read_time_zone},
-    {"is_recurring", read_is_recurring},
-    {"recurring_interval", read_interval},
-    {"id", NULL},
-    {"user_id", NULL},
-    {"completed_at", NULL},
-    {"series_id", NULL},
-    {"occurrence", NULL},
-    {"version", NULL},
-    {"created_at", NULL},
-    {"updated_at", NULL},
+    {"title", read_title, NULL},
+    {"description", read_description, "null"},
+    {"completed", read_completed, "false"},
+    {"priority", read_priority, "\"medium\""},
+    {"tags", read_tags, "[]"},
+    {"due_date", read_due_date, "null"},
+    {"time_zone", read_time_zone, "\"UTC\""},
+    {"is_recurring", read_is_recurring, "false"},
+    {"recurring_interval", read_interval, "null"},
+    {"id", NULL, NULL},
+    {"user_id", NULL, NULL},
+    {"completed_at", NULL, NULL},
+    {"series_id", NULL, NULL},
+    {"occurrence", NULL, NULL},
+    {"version", NULL, NULL},
+    {"created_at", NULL, NULL},
+    {"updated_at", NULL, NULL},
 };
 
-static void read_member(reader_t *in, const char *name, const json_t *value)
+static void read_member(reader_t *in, const char *name, const json_t *value,
+                        int is_change)
 {
-    apr_size_t i;
+    apr_size_t i, n = sizeof members / sizeof members[0];
 
-    for (i = 0; i < sizeof members / sizeof members[0]; ++i) {
-        if (strcmp(name, members[i].name) == 0) {
-            if (members[i].read == NULL) {
-                fault(in, te_fault_pointer(in->pool, name),
-                      "is set by the server only");
-            }
-            else {
-                members[i].read(in, value);
-            }
-            return;
-        }
+    for (i = 0; i < n && strcmp(name, members[i].name) != 0; ++i) {
     }
-    fault(in, te_fault_pointer(in->pool, name), "is not a member of a task");
+    if (i == n) {
+        fault(in, te_fault_pointer(in->pool, name),
+              "is not a member of a task");
+        return;
+    }
+    if (members[i].read == NULL) {
+        fault(in, te_fault_pointer(in->pool, name),
+              "is set by the server only");
+        return;
+    }
+    if (is_change && json_is_null(value) && members[i].reset != NULL) {
+        value = te_json_keep(in->pool, json_loads(members[i].reset,
+                                                  JSON_DECODE_ANY, NULL));
+    }
+    members[i].read(in, value);
 }
 
-static void check_recurrence(reader_t *in, const json_t *body)
+static void read_members(reader_t *in, const json_t *body, int is_change)
 {
-    const json_t *interval = json_object_get(body, "recurring_interval");
-    int given = interval != NULL && !json_is_null(interval);
+    const char *name;
+    json_t *value;
 
-    if (in->is_recurring && !given) {
+    json_object_foreach((json_t *)body, name, value) {
+        read_member(in, name, value, is_change);
+    }
+    /* "no longer recurring" says enough: the interval goes with it */
+    if (is_change && !in->is_recurring
+        && json_object_get(body, "is_recurring") != NULL
+        && json_object_get(body, "recurring_interval") == NULL) {
+        in->task->recurring_interval = NULL;
+    }
+    if (in->interval_is_bad) {
+        return;
+    }
+    if (in->is_recurring && in->task->recurring_interval == NULL) {
         fault(in, "#/recurring_interval",
               "must be daily, weekly or monthly when is_recurring is true");
     }
-    if (!in->is_recurring && given) {
+    if (!in->is_recurring && in->task->recurring_interval != NULL) {
         fault(in, "#/recurring_interval",
               "must be null or left out unless is_recurring is true");
     }
@@ -278,31 +302,71 @@ static te_task_t *task_with_defaults(apr_pool_t *p)
     return task;
 }
 
-void te_task_read(apr_pool_t *p, const json_t *body, te_zone_check *zone_known,
-                  void *context, te_task_t **task,
-                  apr_array_header_t **faults)
+const char *te_task_zone_named(const json_t *body)
 {
-    reader_t in = {p, NULL, NULL, zone_known, context, 0};
-    const char *name;
-    json_t *value;
+    const char *name = te_json_get_string(body, "time_zone");
 
+    return name != NULL && strcmp(name, "UTC") != 0 ? name : NULL;
+}
+
+static reader_t reader(apr_pool_t *p, te_task_t *task, int zone_known)
+{
+    reader_t in;
+
+    memset(&in, 0, sizeof in);
+    in.pool = p;
     in.faults = apr_array_make(p, 4, sizeof(te_fault_t));
-    in.task = task_with_defaults(p);
-    *faults = in.faults;
-    if (!json_is_object(body)) {
-        fault(&in, "#", "must be an object");
-        return;
-    }
-    json_object_foreach((json_t *)body, name, value) {
-        read_member(&in, name, value);
-    }
+    in.task = task;
+    in.zone_known = zone_known;
+    in.is_recurring = task->recurring_interval != NULL;
+    return in;
+}
+
+void te_task_read(apr_pool_t *p, const json_t *body, int zone_known,
+                  te_task_t **task, apr_array_header_t **faults)
+{
+    reader_t in = reader(p, task_with_defaults(p), zone_known);
+
+    read_members(&in, body, 0);
     if (json_object_get(body, "title") == NULL) {
         fault(&in, "#/title", "is required");
     }
-    check_recurrence(&in, body);
-    if (in.faults->nelts == 0) {
-        *task = in.task;
+    *task = in.task;
+    *faults = in.faults;
+}
+
+void te_task_patch(apr_pool_t *p, const json_t *body, int zone_known,
+                   const te_task_t *before, te_task_t **after,
+                   apr_array_header_t **faults)
+{
+    reader_t in = reader(p, apr_pmemdup(p, before, sizeof *before),
+                         zone_known);
+
+    read_members(&in, body, 1);
+    *after = in.task;
+    *faults = in.faults;
+}
+
+json_t *te_task_changes(apr_pool_t *p, const te_task_t *before,
+                        const te_task_t *after)
+{
+    json_t *changes = json_object();
+    json_t *old = te_json_keep(p, te_task_json(p, before));
+    json_t *new = te_json_keep(p, te_task_json(p, after));
+    const char *name;
+    json_t *value;
+
+    json_object_foreach(new, name, value) {
+        json_t *was = json_object_get(old, name);
+
+        if (strcmp(name, "version") != 0 && strcmp(name, "updated_at") != 0
+            && !json_equal(was, value)) {
+            json_object_set_new(changes, name,
+                                json_pack("{s:O,s:O}", "old", was, "new",
+                                          value));
+        }
     }
+    return changes;
 }
 
 /* --- JSON -------------------------------------------------------------- */
@@ -388,7 +452,7 @@ te_task_t *te_task_from_event(apr_pool_t *p, const json_t *json,
 {
     te_task_t *task = task_with_defaults(p);
     const char *zone = copy_string(p, json, "time_zone");
-    int priority = priority_of(te_json_get_string(json, "priority"));
+    int priority = te_priority_of(te_json_get_string(json, "priority"));
 
     task->id = json_integer_value(json_object_get(json, "id"));
     task->user_id = copy_string(p, json, "user_id");

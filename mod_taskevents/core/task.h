@@ -17,20 +17,39 @@
  * none of the names that paths need: "events", "." and ".." */
 int te_user_id_valid(const char *text);
 
-/* Whether a time zone exists; asked only for names other than "UTC". */
-typedef int te_zone_check(void *context, const char *name);
+/* The time zone that a body names and somebody has to know: NULL when it
+ * names none, UTC, or no text. */
+const char *te_task_zone_named(const json_t *body);
 
 /* Read what a client may set of a new task.
- * @param body    any JSON value; one that is no object is one fault
- * @param task    set when there is no fault, in p: fields of the client and
- *                their defaults; id, user, series and times are the caller's
- * @param faults  te_fault_t, empty when all is well */
-void te_task_read(apr_pool_t *p, const json_t *body, te_zone_check *zone_known,
-                  void *context, te_task_t **task,
-                  apr_array_header_t **faults);
+ * @param body        a JSON object
+ * @param zone_known  whether te_task_zone_named exists
+ * @param task        set when there is no fault, in p: fields of the client
+ *                    and their defaults; id, user, series and times are the
+ *                    caller's
+ * @param faults      te_fault_t, empty when all is well */
+void te_task_read(apr_pool_t *p, const json_t *body, int zone_known,
+                  te_task_t **task, apr_array_header_t **faults);
+
+/* Same for a change of a task (merge patch, RFC 7396): null clears a field or
+ * restores its default.
+ * @param after  before with the changes; completed_at, series, version and
+ *               times are the caller's */
+void te_task_patch(apr_pool_t *p, const json_t *body, int zone_known,
+                   const te_task_t *before, te_task_t **after,
+                   apr_array_header_t **faults);
+
+/* What differs between two states of a task, as {field: {"old", "new"}}
+ * without version and updated_at; a new reference, empty when nothing. */
+json_t *te_task_changes(apr_pool_t *p, const te_task_t *before,
+                        const te_task_t *after);
 
 /* The task as clients see it; a new reference. */
 json_t *te_task_json(apr_pool_t *p, const te_task_t *task);
+
+/* "low", "medium", "high" as a te_priority_e; 0 for anything else, NULL
+ * included. */
+int te_priority_of(const char *name);
 
 /* A task out of an event's data (our own JSON come back), NULL and *detail
  * when a field is not what te_task_json writes. Allocated in p. */

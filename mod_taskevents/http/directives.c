@@ -39,6 +39,7 @@ static te_process_conf_t *process_defaults(apr_pool_t *p)
     settings->publish_batch = 256;
     settings->breaker_failures = 5;
     settings->breaker_cooldown = apr_time_from_sec(1);
+    settings->keep_answers = apr_time_from_sec(24 * 3600);
     return process;
 }
 
@@ -390,6 +391,23 @@ static const char *set_catch_up(cmd_parms *cmd, void *dir, const char *arg)
     return NULL;
 }
 
+static const char *set_retention(cmd_parms *cmd, void *dir,
+                                 const char *which, const char *time)
+{
+    (void)dir;
+    MAIN_ONLY(cmd);
+    if (ap_cstr_casecmp(which, "idempotency") != 0) {
+        return refuse(cmd, which, "idempotency, and a time");
+    }
+    if (!duration(time, apr_time_from_sec(60),
+                  &settings_of(cmd)->keep_answers)
+        || settings_of(cmd)->keep_answers > apr_time_from_sec(30 * 86400)) {
+        return refuse(cmd, time, "idempotency, and a time from 1 minute to "
+                      "30 days");
+    }
+    return NULL;
+}
+
 /* The value may hold a password: it is not repeated. */
 static const char *set_database(cmd_parms *cmd, void *dir, const char *arg)
 {
@@ -473,6 +491,8 @@ const command_rec te_directives[] = {
                   "failures in a row that open it, and its cool-down (5 1s)"),
     AP_INIT_TAKE1("TaskEventsCatchUp", set_catch_up, NULL, RSRC_CONF,
                   "Each or Skip: overdue occurrences (Each)"),
+    AP_INIT_TAKE2("TaskEventsRetention", set_retention, NULL, RSRC_CONF,
+                  "idempotency, and how long answers are kept (24h)"),
     AP_INIT_TAKE1("TaskEventsDatabase", set_database, NULL, RSRC_CONF,
                   "libpq connection string"),
     AP_INIT_TAKE3("TaskEventsPool", set_pool, NULL, RSRC_CONF,

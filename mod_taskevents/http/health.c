@@ -1,7 +1,11 @@
-/* /healthz and /readyz: alive, and able to serve. */
+/* What the service tells about itself: /healthz (alive), /readyz (able to
+ * serve), /api/openapi.json (how to talk to it). */
 #include <httpd.h>
+#include <apr_strings.h>
 #include <http_protocol.h>
+#include <string.h>
 
+#include "openapi_document.h"
 #include "reply.h"
 #include "resources.h"
 
@@ -36,4 +40,26 @@ int te_readyz(te_req_t *req)
                   "schema_needed", TE_SCHEMA_NEEDED, "transport",
                   req->settings->transport == TE_TRANSPORT_LOCAL ? "local"
                                                                  : "dapr"));
+}
+
+/* The document names the server's prefix once; another one is put there. */
+int te_openapi(te_req_t *req)
+{
+    static const char server[] = "\"url\":\"/api\"";
+    const char *document = te_openapi_document;
+    const char *at = strstr(document, server);
+    te_stored_answer_t answer = {HTTP_OK, NULL, NULL, document};
+    int status = te_request_no_query(req);
+
+    if (status != OK) {
+        return status;
+    }
+    if (at != NULL && strcmp(req->conf->prefix, "/api") != 0) {
+        answer.body = apr_pstrcat(
+            req->pool,
+            apr_pstrmemdup(req->pool, document, (apr_size_t)(at - document)),
+            "\"url\":\"", req->conf->prefix, "\"",
+            at + sizeof server - 1, NULL);
+    }
+    return te_reply_answer(req, &answer);
 }

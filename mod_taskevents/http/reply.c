@@ -26,6 +26,18 @@ int te_reply_json(te_req_t *req, int status, json_t *value)
     return DONE;
 }
 
+int te_reply_answer(te_req_t *req, const te_stored_answer_t *answer)
+{
+    if (answer->etag != NULL) {
+        apr_table_setn(req->r->headers_out, "ETag", answer->etag);
+    }
+    if (answer->location != NULL) {
+        apr_table_setn(req->r->headers_out, "Location", answer->location);
+    }
+    send_text(req->r, answer->status, "application/json", answer->body);
+    return DONE;
+}
+
 int te_reply_empty(te_req_t *req, int status)
 {
     req->r->status = status;

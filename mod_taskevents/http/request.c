@@ -10,6 +10,7 @@
 #include <util_filter.h>
 
 #include "../base/json.h"
+#include "../core/task.h"
 #include "../store/db.h"
 #include "reply.h"
 
@@ -141,8 +142,8 @@ int te_request_body(te_req_t *req, apr_int64_t cap, const char **bytes,
     if (body.full_size > (apr_off_t)cap) {
         return too_large(req, cap);
     }
-    *bytes = body.bytes;
-    *size = body.size;
+    *bytes = req->body = body.bytes;
+    *size = req->body_size = body.size;
     return OK;
 }
 
@@ -161,16 +162,25 @@ int te_request_head(te_req_t *req, apr_size_t cap, const char **bytes,
     return status;
 }
 
-static int is_json_type(const char *type)
+static int is_media_type(const char *type, const char *wanted)
 {
-    static const char wanted[] = "application/json";
-    apr_size_t n = sizeof wanted - 1;
+    apr_size_t n = strlen(wanted);
 
-    return type != NULL && ap_cstr_casecmpn(type, wanted, n) == 0
+    return ap_cstr_casecmpn(type, wanted, n) == 0
            && (type[n] == '\0' || type[n] == ';' || apr_isspace(type[n]));
 }
 
-int te_request_json(te_req_t *req, int optional, json_t **value)
+static int is_accepted(const char *type, te_body_e kind)
+{
+    if (type == NULL) {
+        return kind == TE_BODY_OPTIONAL;
+    }
+    return is_media_type(type, "application/json")
+           || (kind == TE_BODY_PATCH
+               && is_media_type(type, "application/merge-patch+json"));
+}
+
+int te_request_json(te_req_t *req, te_body_e kind, json_t **value)
 {
     const char *type = apr_table_get(req->r->headers_in, "Content-Type");
     const char *bytes, *detail;
@@ -178,12 +188,16 @@ int te_request_json(te_req_t *req, int optional, json_t **value)
     int status;
 
     *value = NULL;
-    if (!is_json_type(type) && !(optional && type == NULL)) {
+    if (!is_accepted(type, kind)) {
         return te_reply_problem(req, HTTP_UNSUPPORTED_MEDIA_TYPE,
-                                "Content-Type must be application/json.");
+                                kind == TE_BODY_PATCH
+                                    ? "Content-Type must be application/json "
+                                      "or application/merge-patch+json."
+                                    : "Content-Type must be "
+                                      "application/json.");
     }
     status = te_request_body(req, req->conf->max_body, &bytes, &size);
-    if (status != OK || (optional && size == 0)) {
+    if (status != OK || (kind == TE_BODY_OPTIONAL && size == 0)) {
         return status;
     }
     *value = te_json_parse(req->pool, bytes, size, &detail);
@@ -197,47 +211,37 @@ int te_request_json(te_req_t *req, int optional, json_t **value)
     return OK;
 }
 
-/* --- query and conditions ---------------------------------------------- */
+typedef struct {
+    const char *name;
+    int known;
+} zone_question_t;
 
-static int decode(apr_pool_t *p, const char *text, const char **out)
+static te_db_err_e ask_zone(te_db_t *db, te_req_t *req, void *data, int again)
 {
-    char *copy = apr_pstrdup(p, text), *c;
+    zone_question_t *question = data;
 
-    for (c = copy; *c; ++c) {
-        if (*c == '+') {
-            *c = ' ';
-        }
-        if (*c == '%' && (!apr_isxdigit(c[1]) || !apr_isxdigit(c[2])
-                          || (c[1] == '0' && c[2] == '0'))) {
-            return 0;
-        }
-    }
-    *out = copy;
-    return ap_unescape_urlencoded(copy) == OK;
+    (void)again;
+    return te_db_zone_known(req->app->db, db, question->name,
+                            &question->known);
 }
 
-apr_array_header_t *te_request_query(te_req_t *req)
+int te_request_zone(te_req_t *req, const json_t *body, int *known)
 {
-    apr_array_header_t *params =
-        apr_array_make(req->pool, 4, sizeof(te_param_t));
-    char *rest = apr_pstrdup(req->pool, req->r->args ? req->r->args : "");
-    char *last, *pair;
+    zone_question_t question;
 
-    for (pair = apr_strtok(rest, "&", &last); pair != NULL;
-         pair = apr_strtok(NULL, "&", &last)) {
-        char *equals = strchr(pair, '=');
-        te_param_t *param = apr_array_push(params);
-
-        if (equals != NULL) {
-            *equals++ = '\0';
-        }
-        if (!decode(req->pool, pair, &param->name)
-            || !decode(req->pool, equals ? equals : "", &param->value)) {
-            return NULL;
-        }
+    *known = 1;
+    question.name = te_task_zone_named(body);
+    if (question.name == NULL) {
+        return OK;
     }
-    return params;
+    if (!te_request_work(req, ask_zone, &question)) {
+        return DONE;
+    }
+    *known = question.known;
+    return OK;
 }
+
+/* --- conditions -------------------------------------------------------- */
 
 /* mod_deflate and mod_brotli rewrite "3" to "3-gzip" and "3-br". */
 static int same_tag(const char *listed, apr_size_t n, const char *etag)

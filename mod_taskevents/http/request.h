@@ -5,6 +5,7 @@
 #include <httpd.h>
 #include <jansson.h>
 
+#include "../store/idempotency.h"
 #include "app.h"
 #include "directives.h"
 #include "router.h"
@@ -16,6 +17,9 @@ typedef struct te_req_t {
     const te_settings_t *settings;
     te_app_t *app;
     te_match_t match;
+    const char *body;                   /* once it was read */
+    apr_size_t body_size;
+    const te_key_t *key;                /* Idempotency-Key; NULL: none */
 } te_req_t;
 
 /* Notes that travel with a request_rec: made by the guards (access.c), read
@@ -43,26 +47,31 @@ int te_request_body(te_req_t *req, apr_int64_t cap, const char **bytes,
 int te_request_head(te_req_t *req, apr_size_t cap, const char **bytes,
                     apr_size_t *size, apr_off_t *full_size);
 
-/* Read a JSON body: checks the media type (415), size (413), syntax (400).
+typedef enum {
+    TE_BODY_JSON,               /* application/json */
+    TE_BODY_OPTIONAL,           /* the same, or nothing at all */
+    TE_BODY_PATCH               /* application/merge-patch+json too */
+} te_body_e;
+
+/* Read a JSON object: checks the media type (415), size (413), syntax (400).
  * @param value  NULL when optional and the body is empty
  * @return as te_request_body */
-int te_request_json(te_req_t *req, int optional, json_t **value);
+int te_request_json(te_req_t *req, te_body_e kind, json_t **value);
 
-/* One of a query's "name=value", decoded. */
-typedef struct te_param_t {
-    const char *name, *value;
-} te_param_t;
+/* Whether the time zone that a body names exists; 1 when it names none.
+ * @return OK, or DONE: 503 was sent */
+int te_request_zone(te_req_t *req, const json_t *body, int *known);
 
-/* The query string. @return te_param_t, or NULL when a %-escape is broken or
- * stands for NUL */
-apr_array_header_t *te_request_query(te_req_t *req);
+/* For routes whose query takes nothing. @return OK, or DONE: 400 was sent */
+int te_request_no_query(te_req_t *req);
 
 /* Whether an ETag is in an If-Match or If-None-Match list; "*" matches.
  * strong: RFC 9110 13.1.1, where weak ones never match. */
 int te_etag_listed(apr_pool_t *p, const char *list, const char *etag,
                    int strong);
 
-/* Work with the database on behalf of a request.
+/* Work with the database on behalf of a request. When req->key is set, a
+ * transaction is open and stays so: the work neither begins nor commits one.
  * @param again  1 when the answer of an earlier try was lost, so that what it
  *               was to write may be there */
 typedef te_db_err_e te_work_fn(te_db_t *db, te_req_t *req, void *data,
@@ -76,6 +85,17 @@ int te_request_work(te_req_t *req, te_work_fn *work, void *data);
 
 /* Same, without an answer: for deliveries. */
 te_db_err_e te_request_try(te_req_t *req, te_work_fn *work, void *data);
+
+/* The answer to a work that succeeded, to be kept under the request's key;
+ * NULL when there is nothing to keep (an error). */
+typedef te_stored_answer_t *te_answer_fn(te_req_t *req, void *data);
+
+/* te_request_work for a POST: with an Idempotency-Key, the answer is stored
+ * in the transaction of the work, and given again when the key comes again.
+ * @return OK: the work was done, the caller sends its answer; DONE: an answer
+ *         (stored, 400, 409, 422, 500, 503) was sent */
+int te_request_post(te_req_t *req, te_work_fn *work, te_answer_fn *answer,
+                    void *data);
 
 /* There is something new in the outbox: ring now, and after the response. */
 void te_request_wrote(te_req_t *req);

@@ -6,14 +6,17 @@
 #include "router.h"
 
 /* tasks.c */
-te_route_fn te_tasks_create_route, te_tasks_list_route, te_tasks_get_route,
-    te_tasks_complete_route;
+te_route_fn te_tasks_create_route, te_tasks_get_route,
+    te_tasks_patch_route, te_tasks_complete_route, te_tasks_delete_route;
+
+/* task_list.c */
+te_route_fn te_tasks_list_route, te_tasks_occurrences_route;
 
 /* subscriptions.c */
 te_route_fn te_subscribe, te_deliver_tasks, te_deliver_reminders,
     te_deliver_dead_letters;
 
 /* health.c */
-te_route_fn te_healthz, te_readyz;
+te_route_fn te_healthz, te_readyz, te_openapi;
 
 #endif

@@ -7,21 +7,25 @@
 #include "resources.h"
 
 static const te_route_t routes[] = {
-    {"events_tasks", "{prefix}/events/tasks", TE_AREA_SIDECAR, NULL,
-     te_deliver_tasks},
-    {"events_reminders", "{prefix}/events/reminders", TE_AREA_SIDECAR, NULL,
-     te_deliver_reminders},
+    {"events_tasks", "{prefix}/events/tasks", TE_AREA_SIDECAR,
+     .post = te_deliver_tasks},
+    {"events_reminders", "{prefix}/events/reminders", TE_AREA_SIDECAR,
+     .post = te_deliver_reminders},
     {"events_dead_letters", "{prefix}/events/dead-letters", TE_AREA_SIDECAR,
-     NULL, te_deliver_dead_letters},
-    {"subscribe", "/dapr/subscribe", TE_AREA_SIDECAR, te_subscribe, NULL},
-    {"healthz", "/healthz", TE_AREA_OPEN, te_healthz, NULL},
-    {"readyz", "/readyz", TE_AREA_OPEN, te_readyz, NULL},
-    {"tasks", "{prefix}/{user}/tasks", TE_AREA_TASKS, te_tasks_list_route,
-     te_tasks_create_route},
-    {"task", "{prefix}/{user}/tasks/{id}", TE_AREA_TASKS, te_tasks_get_route,
-     NULL},
+     .post = te_deliver_dead_letters},
+    {"subscribe", "/dapr/subscribe", TE_AREA_SIDECAR, .get = te_subscribe},
+    {"healthz", "/healthz", TE_AREA_OPEN, .get = te_healthz},
+    {"readyz", "/readyz", TE_AREA_OPEN, .get = te_readyz},
+    {"openapi", "{prefix}/openapi.json", TE_AREA_OPEN, .get = te_openapi},
+    {"tasks", "{prefix}/{user}/tasks", TE_AREA_TASKS,
+     .get = te_tasks_list_route, .post = te_tasks_create_route},
+    {"task", "{prefix}/{user}/tasks/{id}", TE_AREA_TASKS,
+     .get = te_tasks_get_route, .patch = te_tasks_patch_route,
+     .delete = te_tasks_delete_route},
     {"task_complete", "{prefix}/{user}/tasks/{id}/complete", TE_AREA_TASKS,
-     NULL, te_tasks_complete_route},
+     .post = te_tasks_complete_route},
+    {"task_occurrences", "{prefix}/{user}/tasks/{id}/occurrences",
+     TE_AREA_TASKS, .get = te_tasks_occurrences_route},
 };
 
 /* The first part of *path, which moves behind it. */
@@ -101,10 +105,10 @@ int te_router_is_ours(const char *prefix, const char *path)
            || strcmp(path, "/readyz") == 0;
 }
 
-const char *te_router_allow(const te_route_t *route)
+const char *te_router_allow(apr_pool_t *p, const te_route_t *route)
 {
-    if (route->get != NULL && route->post != NULL) {
-        return "GET, HEAD, POST, OPTIONS";
-    }
-    return route->get != NULL ? "GET, HEAD, OPTIONS" : "POST, OPTIONS";
+    return apr_pstrcat(p, route->get ? "GET, HEAD, " : "",
+                       route->post ? "POST, " : "",
+                       route->patch ? "PATCH, " : "",
+                       route->delete ? "DELETE, " : "", "OPTIONS", NULL);
 }

@@ -21,7 +21,7 @@ typedef struct te_route_t {
     const char *pattern;        /* "{prefix}", "{user}" and "{id}" stand for
                                  * one part of the path (the prefix: all) */
     te_area_e area;
-    te_route_fn *get, *post;    /* NULL: not allowed */
+    te_route_fn *get, *post, *patch, *delete;   /* NULL: not allowed */
 } te_route_t;
 
 typedef struct te_match_t {
@@ -39,6 +39,6 @@ te_match_t te_router_match(apr_pool_t *p, const char *prefix,
 int te_router_is_ours(const char *prefix, const char *path);
 
 /* The methods of a route as an Allow header names them. */
-const char *te_router_allow(const te_route_t *route);
+const char *te_router_allow(apr_pool_t *p, const te_route_t *route);
 
 #endif

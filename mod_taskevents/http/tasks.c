@@ -1,4 +1,4 @@
-/* /api/{user}/tasks: a user's tasks. */
+/* /api/{user}/tasks: a user's tasks, made, read, changed and deleted. */
 #include <httpd.h>
 #include <apr_strings.h>
 #include <http_protocol.h>
@@ -9,12 +9,10 @@
 #include "../base/timefmt.h"
 #include "../base/uuid.h"
 #include "../core/event.h"
+#include "../core/recurrence.h"
 #include "../core/task.h"
 #include "reply.h"
 #include "resources.h"
-
-#define LIMIT_DEFAULT 50
-#define LIMIT_MAX 200
 
 /* --- shared by the routes ---------------------------------------------- */
 
@@ -23,17 +21,25 @@ static const char *etag_of(apr_pool_t *p, const te_task_t *task)
     return apr_psprintf(p, "\"%" APR_INT64_T_FMT "\"", task->version);
 }
 
-static const char *collection_path(te_req_t *req)
+static const char *task_path(te_req_t *req, const te_task_t *task)
 {
-    return apr_pstrcat(req->pool, req->conf->prefix, "/",
-                       ap_escape_path_segment(req->pool, req->match.user_id),
-                       "/tasks", NULL);
+    return apr_psprintf(req->pool, "%s/%s/tasks/%" APR_INT64_T_FMT,
+                        req->conf->prefix,
+                        ap_escape_path_segment(req->pool, task->user_id),
+                        task->id);
 }
 
-static int reply_task(te_req_t *req, int status, const te_task_t *task)
+static te_stored_answer_t *answer_with(te_req_t *req, int status,
+                                       const te_task_t *task)
 {
-    apr_table_setn(req->r->headers_out, "ETag", etag_of(req->pool, task));
-    return te_reply_json(req, status, te_task_json(req->pool, task));
+    te_stored_answer_t *answer = apr_pcalloc(req->pool, sizeof *answer);
+    json_t *json = te_json_keep(req->pool, te_task_json(req->pool, task));
+
+    answer->status = status;
+    answer->etag = etag_of(req->pool, task);
+    answer->location = status == HTTP_CREATED ? task_path(req, task) : NULL;
+    answer->body = te_json_text(req->pool, json);
+    return answer;
 }
 
 static int not_found(te_req_t *req)
@@ -41,9 +47,33 @@ static int not_found(te_req_t *req)
     return te_reply_problem(req, HTTP_NOT_FOUND, "There is no such task.");
 }
 
-/* An event of a user's request about a task, data still without members. */
-static te_event_t user_event(te_req_t *req, const te_task_t *task,
-                             const char *id, const char *type)
+static int faulty(te_req_t *req, const apr_array_header_t *faults)
+{
+    return te_reply_faults(req, HTTP_UNPROCESSABLE_ENTITY,
+                           "The body breaks the rules named in errors.",
+                           faults);
+}
+
+/* Whether an If-Match header lets a change through. */
+static int may_change(te_req_t *req, const te_task_t *task)
+{
+    const char *wanted = apr_table_get(req->r->headers_in, "If-Match");
+
+    return wanted == NULL
+           || te_etag_listed(req->pool, wanted, etag_of(req->pool, task), 1);
+}
+
+static int stale(te_req_t *req)
+{
+    return te_reply_problem(req, HTTP_PRECONDITION_FAILED,
+                            "The task has changed since: If-Match names "
+                            "another version.");
+}
+
+/* An event of a user's request about a task; data takes the members. */
+static te_outgoing_t *user_event(te_req_t *req, const te_task_t *task,
+                                 const char *id, const char *type,
+                                 json_t *data)
 {
     te_event_t event;
 
@@ -58,18 +88,21 @@ static te_event_t user_event(te_req_t *req, const te_task_t *task,
     event.origin = TE_ORIGIN_USER;
     event.traceparent = te_traceparent(
         req->pool, apr_table_get(req->r->headers_in, "traceparent"));
-    event.data = json_object();
-    return event;
+    event.data = data;
+    return te_event_text(req->pool, &event);
 }
 
-/* Routes whose query takes nothing. @return OK, or the answer was sent */
-static int no_query(te_req_t *req)
+/* The data of an event that shows the whole task. changes: NULL or taken. */
+static json_t *task_data(te_req_t *req, const te_task_t *task,
+                         json_t *changes)
 {
-    if (req->r->args == NULL || *req->r->args == '\0') {
-        return OK;
+    json_t *data = json_object();
+
+    if (changes != NULL) {
+        json_object_set_new(data, "changes", changes);
     }
-    return te_reply_problem(req, HTTP_BAD_REQUEST,
-                            "This path takes no query parameters.");
+    json_object_set_new(data, "task", te_task_json(req->pool, task));
+    return data;
 }
 
 /* --- POST /tasks ------------------------------------------------------- */
@@ -85,7 +118,6 @@ static te_db_err_e create_task(te_db_t *db, te_req_t *req, void *data,
     creation_t *creation = data;
     te_task_t *task = creation->task;
     te_db_err_e err = TE_DB_OK;
-    te_event_t event;
 
     if (task->id == 0) {
         again = 0;              /* what was lost was only the id */
@@ -94,62 +126,33 @@ static te_db_err_e create_task(te_db_t *db, te_req_t *req, void *data,
             return err;
         }
     }
-    event = user_event(req, task, creation->event_id, TE_TASK_CREATED);
-    json_object_set_new(event.data, "task", te_task_json(req->pool, task));
     return te_tasks_create(db, req->pool, task,
-                           te_event_text(req->pool, &event), again);
+                           user_event(req, task, creation->event_id,
+                                      TE_TASK_CREATED,
+                                      task_data(req, task, NULL)),
+                           again);
 }
 
-typedef struct {
-    te_req_t *req;
-    te_db_err_e err;
-    const char *name;
-    int known;
-} zone_question_t;
-
-static te_db_err_e ask_zone(te_db_t *db, te_req_t *req, void *data, int again)
+static te_stored_answer_t *created(te_req_t *req, void *data)
 {
-    zone_question_t *question = data;
-
-    (void)again;
-    return te_db_zone_known(req->app->db, db, question->name,
-                            &question->known);
-}
-
-/* A te_zone_check. While the database is away the zone counts as known; the
- * request ends in 503 anyhow. */
-static int zone_known(void *context, const char *name)
-{
-    zone_question_t *question = context;
-
-    question->name = name;
-    question->known = 1;
-    if (question->err == TE_DB_OK) {
-        question->err = te_request_try(question->req, ask_zone, question);
-    }
-    return question->known;
+    return answer_with(req, HTTP_CREATED, ((creation_t *)data)->task);
 }
 
 static int read_new_task(te_req_t *req, te_task_t **task)
 {
-    zone_question_t question = {req, TE_DB_OK, NULL, 0};
     apr_array_header_t *faults;
+    int known, status;
     json_t *body;
-    int status = te_request_json(req, 0, &body);
 
+    status = te_request_json(req, TE_BODY_JSON, &body);
+    if (status == OK) {
+        status = te_request_zone(req, body, &known);
+    }
     if (status != OK) {
         return status;
     }
-    te_task_read(req->pool, body, zone_known, &question, task, &faults);
-    if (question.err != TE_DB_OK) {
-        return te_reply_unavailable(req);
-    }
-    if (faults->nelts > 0) {
-        return te_reply_faults(req, HTTP_UNPROCESSABLE_ENTITY,
-                               "The task breaks the rules named in errors.",
-                               faults);
-    }
-    return OK;
+    te_task_read(req->pool, body, known, task, &faults);
+    return faults->nelts > 0 ? faulty(req, faults) : OK;
 }
 
 int te_tasks_create_route(te_req_t *req)
@@ -157,7 +160,7 @@ int te_tasks_create_route(te_req_t *req)
     apr_time_t now = apr_time_now();
     creation_t creation;
     te_task_t *task;
-    int status = no_query(req);
+    int status = te_request_no_query(req);
 
     if (status == OK) {
         status = read_new_task(req, &task);
@@ -174,157 +177,12 @@ int te_tasks_create_route(te_req_t *req)
     }
     creation.task = task;
     creation.event_id = te_uuid_v4(req->pool);
-    if (!te_request_work(req, create_task, &creation)) {
-        return DONE;
-    }
-    te_request_wrote(req);
-    apr_table_setn(req->r->headers_out, "Location",
-                   apr_psprintf(req->pool, "%s/%" APR_INT64_T_FMT,
-                                collection_path(req), task->id));
-    return reply_task(req, HTTP_CREATED, task);
-}
-
-/* --- GET /tasks -------------------------------------------------------- */
-
-typedef struct {
-    int limit;
-    te_task_cursor_t cursor;
-    int has_cursor;
-    apr_array_header_t *tasks;
-} listing_t;
-
-/* A cursor is base64url of "created_at in microseconds:id". */
-static const char *cursor_text(apr_pool_t *p, const te_task_t *task)
-{
-    return te_text_base64url(p, apr_psprintf(p, "%" APR_TIME_T_FMT ":%"
-                                             APR_INT64_T_FMT,
-                                             task->created_at, task->id));
-}
-
-static int read_cursor(apr_pool_t *p, const char *text,
-                       te_task_cursor_t *cursor)
-{
-    const char *plain = te_text_unbase64url(p, text);
-    char *colon = plain ? strchr(plain, ':') : NULL;
-
-    if (colon == NULL) {
-        return 0;
-    }
-    *colon = '\0';
-    return te_text_to_id(plain, &cursor->created_at)
-           && te_text_to_id(colon + 1, &cursor->id);
-}
-
-static void bad_param(te_req_t *req, apr_array_header_t *faults,
-                      const char *name, const char *detail)
-{
-    te_fault_t *f = apr_array_push(faults);
-
-    f->pointer = apr_pstrcat(req->pool, "?",
-                             ap_escape_urlencoded(req->pool, name), NULL);
-    f->detail = detail;
-}
-
-static void read_param(te_req_t *req, const te_param_t *param,
-                       listing_t *listing, apr_array_header_t *faults)
-{
-    apr_int64_t limit;
-
-    if (strcmp(param->name, "limit") == 0) {
-        if (!te_text_to_id(param->value, &limit) || limit > LIMIT_MAX) {
-            bad_param(req, faults, "limit",
-                      "must be a whole number from 1 to 200");
-            return;
-        }
-        listing->limit = (int)limit;
-    }
-    else if (strcmp(param->name, "after") == 0) {
-        listing->has_cursor = 1;
-        if (!read_cursor(req->pool, param->value, &listing->cursor)) {
-            bad_param(req, faults, "after",
-                      "must be the cursor of a rel=\"next\" link");
-        }
-    }
-    else {
-        bad_param(req, faults, param->name, "is not a query parameter here");
-    }
-}
-
-static int read_listing(te_req_t *req, listing_t *listing)
-{
-    apr_array_header_t *params = te_request_query(req);
-    apr_array_header_t *faults =
-        apr_array_make(req->pool, 2, sizeof(te_fault_t));
-    const te_fault_t *first;
-    int i, j;
-
-    memset(listing, 0, sizeof *listing);
-    listing->limit = LIMIT_DEFAULT;
-    if (params == NULL) {
-        return te_reply_problem(req, HTTP_BAD_REQUEST,
-                                "The query has a broken %-escape.");
-    }
-    for (i = 0; i < params->nelts; ++i) {
-        const te_param_t *param = &APR_ARRAY_IDX(params, i, te_param_t);
-
-        for (j = 0; j < i; ++j) {
-            if (strcmp(APR_ARRAY_IDX(params, j, te_param_t).name,
-                       param->name) == 0) {
-                bad_param(req, faults, param->name, "is given twice");
-            }
-        }
-        read_param(req, param, listing, faults);
-    }
-    if (faults->nelts == 0) {
-        return OK;
-    }
-    first = &APR_ARRAY_IDX(faults, 0, te_fault_t);
-    return te_reply_faults(req, HTTP_BAD_REQUEST,
-                           apr_psprintf(req->pool, "Query parameter %s %s.",
-                                        first->pointer + 1, first->detail),
-                           faults);
-}
-
-static te_db_err_e list_tasks(te_db_t *db, te_req_t *req, void *data,
-                              int again)
-{
-    listing_t *listing = data;
-
-    (void)again;
-    /* one more than asked for tells whether there is a next page */
-    return te_tasks_list(db, req->pool, req->match.user_id,
-                         listing->limit + 1,
-                         listing->has_cursor ? &listing->cursor : NULL,
-                         &listing->tasks);
-}
-
-int te_tasks_list_route(te_req_t *req)
-{
-    json_t *array;
-    listing_t listing;
-    int i, n, status = read_listing(req, &listing);
-
+    status = te_request_post(req, create_task, created, &creation);
     if (status != OK) {
         return status;
     }
-    if (!te_request_work(req, list_tasks, &listing)) {
-        return DONE;
-    }
-    n = listing.tasks->nelts;
-    if (n > listing.limit) {
-        n = listing.limit;
-        apr_table_setn(req->r->headers_out, "Link", apr_psprintf(
-            req->pool, "<%s?limit=%d&after=%s>; rel=\"next\"",
-            collection_path(req), listing.limit,
-            cursor_text(req->pool,
-                        APR_ARRAY_IDX(listing.tasks, n - 1, te_task_t *))));
-    }
-    array = json_array();
-    for (i = 0; i < n; ++i) {
-        json_array_append_new(array, te_task_json(
-            req->pool, APR_ARRAY_IDX(listing.tasks, i, te_task_t *)));
-    }
-    return te_reply_json(req, HTTP_OK, array);
+    te_request_wrote(req);
+    return te_reply_answer(req, created(req, &creation));
 }
 
 /* --- GET /tasks/{id} --------------------------------------------------- */
@@ -346,8 +204,8 @@ static te_db_err_e get_task(te_db_t *db, te_req_t *req, void *data, int again)
 int te_tasks_get_route(te_req_t *req)
 {
     lookup_t lookup;
-    const char *known;
-    int status = no_query(req);
+    const char *known, *etag;
+    int status = te_request_no_query(req);
 
     if (status != OK) {
         return status;
@@ -362,151 +220,342 @@ int te_tasks_get_route(te_req_t *req)
     if (lookup.task == NULL) {
         return not_found(req);
     }
+    etag = etag_of(req->pool, lookup.task);
     known = apr_table_get(req->r->headers_in, "If-None-Match");
-    if (known != NULL
-        && te_etag_listed(req->pool, known,
-                          etag_of(req->pool, lookup.task), 0)) {
-        apr_table_setn(req->r->headers_out, "ETag",
-                       etag_of(req->pool, lookup.task));
+    if (known != NULL && te_etag_listed(req->pool, known, etag, 0)) {
+        apr_table_setn(req->r->headers_out, "ETag", etag);
         return te_reply_empty(req, HTTP_NOT_MODIFIED);
     }
-    return reply_task(req, HTTP_OK, lookup.task);
+    return te_reply_answer(req, answer_with(req, HTTP_OK, lookup.task));
 }
 
-/* --- POST /tasks/{id}/complete ----------------------------------------- */
+/* --- PATCH /tasks/{id}, POST /tasks/{id}/complete ---------------------- */
 
 typedef struct {
     apr_int64_t id;
-    int completed;                      /* what it is to be */
-    const char *event_id;
+    const json_t *patch;                /* what is to change */
+    int zone_known;
+    apr_array_header_t *faults;         /* in it */
+    const char *event_ids[2];
     te_task_t *task;                    /* as it is then; NULL: none */
-    int stale;                          /* If-Match does not hold */
+    int is_stale;                       /* If-Match does not hold */
     int changed;
-} completion_t;
+} change_t;
 
-static te_outgoing_t *completion_event(te_req_t *req, const te_task_t *task,
-                                       const te_task_t *before,
-                                       const char *event_id)
+/* Which series the changed task belongs to. */
+static te_db_err_e join_series(te_db_t *db, te_req_t *req, te_task_t *after)
 {
-    te_event_t event = user_event(req, task, event_id,
-                                  task->completed ? TE_TASK_COMPLETED
-                                                  : TE_TASK_UPDATED);
+    int last = 0, ended;
+    te_db_err_e err = TE_DB_OK;
 
-    if (!task->completed) {
-        json_object_set_new(event.data, "changes", json_pack(
-            "{s:{s:b,s:b},s:{s:s,s:n}}", "completed", "old", 1, "new", 0,
-            "completed_at", "old",
-            te_time_format(req->pool, before->completed_at), "new"));
+    if (after->series_id != NULL) {
+        err = te_series_lock(db, req->pool, after->series_id,
+                             after->user_id, &last, &ended);
     }
-    json_object_set_new(event.data, "task", te_task_json(req->pool, task));
-    return te_event_text(req->pool, &event);
+    if (err == TE_DB_OK && (last == 0 || last != after->occurrence)) {
+        after->series_id = te_uuid_v4(req->pool);
+        after->occurrence = 1;
+    }
+    return err;
 }
 
-/* Whether an If-Match header lets the change through. */
-static int may_change(te_req_t *req, const te_task_t *task)
+static te_db_err_e write_series(te_db_t *db, te_req_t *req,
+                                te_series_change_e what,
+                                const te_task_t *after)
 {
-    const char *wanted = apr_table_get(req->r->headers_in, "If-Match");
-
-    return wanted == NULL
-           || te_etag_listed(req->pool, wanted, etag_of(req->pool, task), 1);
+    switch (what) {
+    case TE_SERIES_START:
+    case TE_SERIES_ANCHOR:
+        return te_series_put(db, req->pool, after);
+    case TE_SERIES_STOP:
+        return te_series_end(db, req->pool, after, after->updated_at);
+    case TE_SERIES_SAME:
+        break;
+    }
+    return TE_DB_OK;
 }
 
-static te_db_err_e complete_task(te_db_t *db, te_req_t *req, void *data,
-                                 int again)
+/* The events of a change. Completing a task is one task.completed; what else
+ * the same request changed is one task.updated before it. */
+static int change_events(te_req_t *req, const change_t *c,
+                         const te_task_t *before, const te_task_t *after,
+                         te_outgoing_t **events)
 {
-    completion_t *c = data;
-    te_task_t *before, *task;
-    te_db_err_e err = te_tasks_lock(db, req->pool, 1, req->match.user_id,
-                                    c->id, &before);
+    int completes = after->completed && !before->completed, n = 0;
+    te_task_t *updated = apr_pmemdup(req->pool, after, sizeof *updated);
+    json_t *changes;
 
-    c->task = NULL;
-    c->stale = c->changed = 0;
-    if (err != TE_DB_OK || before == NULL) {
-        return err;
+    if (completes) {
+        updated->completed = 0;
+        updated->completed_at = TE_TIME_NONE;
     }
-    c->task = before;
-    if (again && strcmp(before->last_event_id, c->event_id) == 0) {
-        c->changed = 1;         /* the try whose answer was lost did it */
-        return TE_DB_OK;
+    changes = te_task_changes(req->pool, before, updated);
+    if (json_object_size(changes) > 0) {
+        events[n] = user_event(req, updated, c->event_ids[n],
+                               TE_TASK_UPDATED,
+                               task_data(req, updated, changes));
+        ++n;
     }
-    c->stale = !may_change(req, before);
-    if (c->stale || before->completed == c->completed) {
-        return TE_DB_OK;
+    else {
+        json_decref(changes);
     }
-    task = apr_pmemdup(req->pool, before, sizeof *task);
-    task->completed = c->completed;
-    task->updated_at = apr_time_now();
-    task->completed_at = c->completed ? task->updated_at : TE_TIME_NONE;
-    ++task->version;
-    err = te_tasks_complete(db, req->pool, task,
-                            completion_event(req, task, before,
-                                             c->event_id));
-    c->task = task;
+    if (completes) {
+        events[n] = user_event(req, after, c->event_ids[n],
+                               TE_TASK_COMPLETED,
+                               task_data(req, after, NULL));
+        ++n;
+    }
+    return n;
+}
+
+/* Write a change that is one. */
+static te_db_err_e write_change(te_db_t *db, te_req_t *req, change_t *c,
+                                const te_task_t *before, te_task_t *after)
+{
+    te_series_change_e series = te_series_change(before, after);
+    te_outgoing_t *events[2];
+    te_db_err_e err = TE_DB_OK;
+    int n;
+
+    after->version = before->version + 1;
+    after->updated_at = apr_time_now();
+    if (after->completed != before->completed) {
+        after->completed_at = after->completed ? after->updated_at
+                                               : TE_TIME_NONE;
+    }
+    if (series == TE_SERIES_START) {
+        err = join_series(db, req, after);
+    }
+    n = change_events(req, c, before, after, events);
+    after->last_event_id = events[n - 1]->id;
+    if (err == TE_DB_OK) {
+        err = write_series(db, req, series, after);
+    }
+    if (err == TE_DB_OK) {
+        err = te_tasks_update(db, req->pool, after, events, n,
+                              req->key == NULL);
+    }
+    c->task = after;
     c->changed = 1;
     return err;
 }
 
-static int read_completion(te_req_t *req, completion_t *c)
+/* Whether the row is what an earlier try of this request left. */
+static int is_ours(const change_t *c, const te_task_t *task)
 {
-    apr_array_header_t *faults =
-        apr_array_make(req->pool, 1, sizeof(te_fault_t));
-    json_t *body, *value;
-    const char *name;
-    int status = te_request_json(req, 1, &body);
+    return strcmp(task->last_event_id, c->event_ids[0]) == 0
+           || strcmp(task->last_event_id, c->event_ids[1]) == 0;
+}
 
-    c->completed = 1;
-    if (status != OK || body == NULL) {
+static te_db_err_e change_task(te_db_t *db, te_req_t *req, void *data,
+                               int again)
+{
+    change_t *c = data;
+    te_task_t *before, *after;
+    json_t *changes;
+    te_db_err_e err = te_tasks_lock(db, req->pool, req->key == NULL,
+                                    req->match.user_id, c->id, &before);
+
+    c->task = NULL;
+    c->is_stale = c->changed = 0;
+    if (err != TE_DB_OK || before == NULL) {
+        return err;
+    }
+    c->task = before;
+    if (again && is_ours(c, before)) {
+        c->changed = 1;
+        return TE_DB_OK;
+    }
+    c->is_stale = !may_change(req, before);
+    if (c->is_stale || (c->faults != NULL && c->faults->nelts > 0)) {
+        return TE_DB_OK;
+    }
+    te_task_patch(req->pool, c->patch, c->zone_known, before, &after,
+                  &c->faults);
+    if (c->faults->nelts > 0) {
+        return TE_DB_OK;
+    }
+    changes = te_json_keep(req->pool,
+                           te_task_changes(req->pool, before, after));
+    return json_object_size(changes) == 0
+               ? TE_DB_OK : write_change(db, req, c, before, after);
+}
+
+static int is_done(const change_t *c)
+{
+    return c->task != NULL && !c->is_stale
+           && (c->faults == NULL || c->faults->nelts == 0);
+}
+
+static te_stored_answer_t *changed(te_req_t *req, void *data)
+{
+    const change_t *c = data;
+
+    return is_done(c) ? answer_with(req, HTTP_OK, c->task) : NULL;
+}
+
+/* The answer after the work. */
+static int reply_change(te_req_t *req, change_t *c)
+{
+    if (c->task == NULL) {
+        return not_found(req);
+    }
+    if (c->is_stale) {
+        return stale(req);
+    }
+    if (!is_done(c)) {
+        return faulty(req, c->faults);
+    }
+    if (c->changed) {
+        te_request_wrote(req);
+    }
+    return te_reply_answer(req, changed(req, c));
+}
+
+static void start_change(te_req_t *req, change_t *c)
+{
+    memset(c, 0, sizeof *c);
+    c->zone_known = 1;
+    c->event_ids[0] = te_uuid_v4(req->pool);
+    c->event_ids[1] = te_uuid_v4(req->pool);
+}
+
+int te_tasks_patch_route(te_req_t *req)
+{
+    json_t *body;
+    change_t c;
+    int status = te_request_no_query(req);
+
+    start_change(req, &c);
+    if (status == OK) {
+        status = te_request_json(req, TE_BODY_PATCH, &body);
+    }
+    if (status == OK) {
+        status = te_request_zone(req, body, &c.zone_known);
+    }
+    if (status != OK) {
         return status;
     }
-    json_object_foreach(body, name, value) {
+    c.patch = body;
+    if (!te_text_to_id(req->match.id, &c.id)) {
+        return not_found(req);
+    }
+    if (!te_request_work(req, change_task, &c)) {
+        return DONE;
+    }
+    return reply_change(req, &c);
+}
+
+/* The body of complete may say {"completed": false}; nothing: true. */
+static void read_completion(te_req_t *req, const json_t *body, change_t *c)
+{
+    int completed = 1;
+    const char *name;
+    json_t *value;
+
+    c->faults = apr_array_make(req->pool, 1, sizeof(te_fault_t));
+    json_object_foreach((json_t *)body, name, value) {
         te_fault_t *f;
 
         if (strcmp(name, "completed") == 0 && json_is_boolean(value)) {
-            c->completed = json_is_true(value);
+            completed = json_is_true(value);
             continue;
         }
-        f = apr_array_push(faults);
+        f = apr_array_push(c->faults);
         f->pointer = te_fault_pointer(req->pool, name);
         f->detail = strcmp(name, "completed") == 0
                         ? "must be true or false"
                         : "is not a member here; only completed is";
     }
-    return faults->nelts == 0
-               ? OK
-               : te_reply_faults(req, HTTP_UNPROCESSABLE_ENTITY,
-                                 "The body breaks the rules named in "
-                                 "errors.", faults);
+    c->patch = te_json_keep(req->pool, json_pack("{s:b}", "completed",
+                                                 completed));
 }
 
 int te_tasks_complete_route(te_req_t *req)
 {
-    completion_t c;
-    int status = no_query(req);
+    json_t *body;
+    change_t c;
+    int status = te_request_no_query(req);
 
-    memset(&c, 0, sizeof c);
+    start_change(req, &c);
     if (status == OK) {
-        status = read_completion(req, &c);
+        status = te_request_json(req, TE_BODY_OPTIONAL, &body);
     }
     if (status != OK) {
         return status;
     }
-    c.event_id = te_uuid_v4(req->pool);
+    read_completion(req, body, &c);
     if (!te_text_to_id(req->match.id, &c.id)) {
         return not_found(req);
     }
-    if (!te_request_work(req, complete_task, &c)) {
-        return DONE;
+    status = te_request_post(req, change_task, changed, &c);
+    return status == OK ? reply_change(req, &c) : status;
+}
+
+/* --- DELETE /tasks/{id} ------------------------------------------------ */
+
+typedef struct {
+    apr_int64_t id;
+    const char *event_id;
+    int found, is_stale;
+} deletion_t;
+
+static te_db_err_e delete_task(te_db_t *db, te_req_t *req, void *data,
+                               int again)
+{
+    deletion_t *d = data;
+    te_task_t *task;
+    te_db_err_e err = te_tasks_lock(db, req->pool, 1, req->match.user_id,
+                                    d->id, &task);
+
+    d->is_stale = 0;
+    d->found = task != NULL || again;   /* gone by a try of ours */
+    if (err != TE_DB_OK || task == NULL) {
+        return err;
     }
-    if (c.task == NULL) {
+    d->is_stale = !may_change(req, task);
+    if (d->is_stale) {
+        return TE_DB_OK;
+    }
+    task->updated_at = apr_time_now();
+    if (!task->completed && task->recurring_interval != NULL) {
+        err = te_series_end(db, req->pool, task, task->updated_at);
+        if (err != TE_DB_OK) {
+            return err;
+        }
+    }
+    return te_tasks_delete(
+        db, req->pool, task,
+        user_event(req, task, d->event_id, TE_TASK_DELETED,
+                   json_pack("{s:s,s:s?,s:o}", "title", task->title,
+                             "series_id", task->series_id, "occurrence",
+                             task->occurrence
+                                 ? json_integer(task->occurrence)
+                                 : json_null())));
+}
+
+int te_tasks_delete_route(te_req_t *req)
+{
+    deletion_t d;
+    int status = te_request_no_query(req);
+
+    if (status != OK) {
+        return status;
+    }
+    memset(&d, 0, sizeof d);
+    d.event_id = te_uuid_v4(req->pool);
+    if (!te_text_to_id(req->match.id, &d.id)) {
         return not_found(req);
     }
-    if (c.stale) {
-        return te_reply_problem(req, HTTP_PRECONDITION_FAILED,
-                                "The task has changed since: If-Match names "
-                                "another version.");
+    if (!te_request_work(req, delete_task, &d)) {
+        return DONE;
     }
-    if (c.changed) {
-        te_request_wrote(req);
+    if (!d.found) {
+        return not_found(req);
     }
-    return reply_task(req, HTTP_OK, c.task);
+    if (d.is_stale) {
+        return stale(req);
+    }
+    te_request_wrote(req);
+    return te_reply_empty(req, HTTP_NO_CONTENT);
 }

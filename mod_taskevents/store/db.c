@@ -420,6 +420,51 @@ static int send_all(te_db_t *db, const te_statement_t *s,
            && PQpipelineSync(db->conn) && flush(db);
 }
 
+/* A pipeline begins: what the last call left is gone. */
+static int begin_call(te_db_t *db)
+{
+    te_db_clear(db);
+    db->message[0] = db->constraint[0] = '\0';
+    if (db->conn == NULL) {
+        note(db, "not connected");
+        return 0;
+    }
+    return PQenterPipelineMode(db->conn);
+}
+
+/* The connection is of no use any more. */
+static te_db_err_e lose(te_db_t *db)
+{
+    if (db->message[0] == '\0' && db->conn != NULL) {
+        note(db, PQerrorMessage(db->conn));
+    }
+    te_db_close(db);
+    return TE_DB_LOST;
+}
+
+/* A pipeline was sent: its end. */
+static te_db_err_e end_call(te_db_t *db, int wanted)
+{
+    te_db_err_e err = collect(db, wanted);
+
+    if (err == TE_DB_LOST || !PQexitPipelineMode(db->conn)) {
+        return lose(db);
+    }
+    return err;
+}
+
+static te_db_err_e end_statement(te_db_t *db, int wanted, PGresult **result)
+{
+    te_db_err_e err = end_call(db, wanted);
+
+    if (err != TE_DB_OK && err != TE_DB_LOST) {
+        te_db_clear(db);
+        te_db_rollback(db);
+    }
+    *result = db->last;
+    return err;
+}
+
 te_db_err_e te_db_run(te_db_t *db, te_statement_e statement, int tx,
                       const char *const *params, PGresult **result)
 {
@@ -427,53 +472,39 @@ te_db_err_e te_db_run(te_db_t *db, te_statement_e statement, int tx,
     te_db_err_e err;
     int wanted;
 
-    te_db_clear(db);
-    db->message[0] = db->constraint[0] = '\0';
-    if (db->conn == NULL) {
-        note(db, "not connected");
-        return TE_DB_LOST;
-    }
-    if (!PQenterPipelineMode(db->conn)
+    if (!begin_call(db)
         || !send_all(db, s, statement, tx, params, &wanted)) {
-        if (db->message[0] == '\0') {
-            note(db, PQerrorMessage(db->conn));
-        }
-        te_db_close(db);
-        return TE_DB_LOST;
+        return lose(db);
     }
-    err = collect(db, wanted);
-    if (err == TE_DB_LOST || !PQexitPipelineMode(db->conn)) {
-        te_db_close(db);
-        return TE_DB_LOST;
+    err = end_statement(db, wanted, result);
+    if (err == TE_DB_OK) {
+        db->prepared[statement] = 1;
     }
-    if (err != TE_DB_OK) {
-        te_db_clear(db);
-        te_db_rollback(db);
-        return err;
-    }
-    db->prepared[statement] = 1;
-    *result = db->last;
-    return TE_DB_OK;
+    return err;
 }
 
+te_db_err_e te_db_run_text(te_db_t *db, const char *sql, int n,
+                           const char *const *params, PGresult **result)
+{
+    if (!begin_call(db)
+        || !PQsendQueryParams(db->conn, sql, n, NULL, params, NULL, NULL, 0)
+        || !PQpipelineSync(db->conn) || !flush(db)) {
+        return lose(db);
+    }
+    return end_statement(db, 0, result);
+}
+
+/* BEGIN, COMMIT, ROLLBACK alone; the message of the call before stays. */
 static te_db_err_e run_simple(te_db_t *db, const char *sql)
 {
-    te_db_err_e err;
-
     if (db->conn == NULL) {
         return TE_DB_LOST;
     }
     if (!PQenterPipelineMode(db->conn) || !send_simple(db, sql)
         || !PQpipelineSync(db->conn) || !flush(db)) {
-        te_db_close(db);
-        return TE_DB_LOST;
+        return lose(db);
     }
-    err = collect(db, -1);
-    if (err == TE_DB_LOST || !PQexitPipelineMode(db->conn)) {
-        te_db_close(db);
-        return TE_DB_LOST;
-    }
-    return err;
+    return end_call(db, -1);
 }
 
 te_db_err_e te_db_commit(te_db_t *db)

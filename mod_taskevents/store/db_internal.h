@@ -25,6 +25,11 @@ typedef enum {
 te_db_err_e te_db_run(te_db_t *db, te_statement_e statement, int tx,
                       const char *const *params, PGresult **result);
 
+/* Same for a statement put together for this one call; unnamed, so that its
+ * plan fits its values. n: number of params. */
+te_db_err_e te_db_run_text(te_db_t *db, const char *sql, int n,
+                           const char *const *params, PGresult **result);
+
 void te_db_clear(te_db_t *db);
 
 /* Copies of what a column holds, NULL for SQL NULL. */

@@ -12,13 +12,6 @@
 #define SPLICED(head, tail) \
     head " || lpad(s.last::text, 20, '0') || " tail
 
-#define TASK_COLUMNS(t) \
-    t "id, " t "user_id, " t "title, " t "description, " t "completed, " \
-    t "completed_at, " t "priority, " t "tags, " t "due_date, " \
-    t "time_zone, " t "recurring_interval, " t "series_id, " \
-    t "occurrence, " t "version, " t "last_event_id, " t "created_at, " \
-    t "updated_at"
-
 #define BUMP(from, n) \
     "INSERT INTO taskevents.streams AS st (user_id, name, last)" \
     " SELECT " from " ON CONFLICT (user_id, name)" \
@@ -113,40 +106,94 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         TASK_CREATE(SERIES_FIRST)},
     /* $1 id $2 user -> the task */
     [TE_TASK_GET] = {"te_task_get", 2,
-        "SELECT " TASK_COLUMNS("") " FROM taskevents.tasks"
+        "SELECT " TE_TASK_COLUMNS("") " FROM taskevents.tasks"
         " WHERE id = $1::bigint AND user_id = $2::text"},
     [TE_TASK_LOCK] = {"te_task_lock", 2,
-        "SELECT " TASK_COLUMNS("") " FROM taskevents.tasks"
+        "SELECT " TE_TASK_COLUMNS("") " FROM taskevents.tasks"
         " WHERE id = $1::bigint AND user_id = $2::text FOR NO KEY UPDATE"},
-    /* $1 id $2 completed $3 now $4 event id $5 topic $6 head $7 tail
-     * -> sequence. The row is locked by this transaction already. */
-    [TE_TASK_COMPLETE] = {"te_task_complete", 7,
-        "WITH t AS (UPDATE taskevents.tasks SET completed = $2::boolean,"
-        " completed_at = CASE WHEN $2::boolean THEN $3::timestamptz END,"
-        " version = version + 1, updated_at = $3::timestamptz,"
-        " last_event_id = $4::uuid"
+    /* The whole row, which this transaction holds, and 1 or 2 events.
+     * $1 id $2 title $3 description $4 completed $5 completed at
+     * $6 priority $7 tags $8 due $9 time zone $10 interval $11 series
+     * $12 occurrence $13 version $14 now $15 topic $16 event ids $17 heads
+     * $18 tails -> sequences */
+    [TE_TASK_UPDATE] = {"te_task_update", 18,
+        "WITH t AS (UPDATE taskevents.tasks SET title = $2::text,"
+        " description = $3::text, completed = $4::boolean,"
+        " completed_at = $5::timestamptz, priority = $6::smallint,"
+        " tags = $7::text[], due_date = $8::timestamptz,"
+        " time_zone = $9::text, recurring_interval = $10::text,"
+        " series_id = $11::uuid, occurrence = $12::int,"
+        " version = $13::bigint, updated_at = $14::timestamptz,"
+        " last_event_id = ($16::uuid[])[cardinality($16::uuid[])]"
         " WHERE id = $1::bigint RETURNING user_id"
-        "), s AS (" BUMP("t.user_id, $5::text, 1 FROM t", "1") "), e AS ("
+        "), s AS (" BUMP("t.user_id, $15::text, cardinality($16::uuid[])"
+                         " FROM t", "excluded.last") ")"
         " INSERT INTO taskevents.outbox"
         "  (user_id, topic, sequence, event_id, event)"
-        " SELECT s.user_id, s.name, s.last, $4::uuid, "
-        SPLICED("$6::text", "$7::text")
-        " FROM s RETURNING sequence) SELECT sequence FROM e"},
+        " SELECT s.user_id, s.name, s.last - cardinality($16::uuid[]) + v.n,"
+        "  v.id, v.head || lpad((s.last - cardinality($16::uuid[])"
+        "   + v.n)::text, 20, '0') || v.tail"
+        " FROM s, unnest($16::uuid[], $17::text[], $18::text[])"
+        "  WITH ORDINALITY AS v(id, head, tail, n) RETURNING sequence"},
+    /* $1 id $2 topic $3 event id $4 head $5 tail -> sequence; the row is
+     * locked by this transaction already */
+    [TE_TASK_DELETE] = {"te_task_delete", 5,
+        "WITH t AS (DELETE FROM taskevents.tasks WHERE id = $1::bigint"
+        " RETURNING user_id), s AS ("
+        BUMP("t.user_id, $2::text, 1 FROM t", "1") ")"
+        " INSERT INTO taskevents.outbox"
+        "  (user_id, topic, sequence, event_id, event)"
+        " SELECT s.user_id, s.name, s.last, $3::uuid, "
+        SPLICED("$4::text", "$5::text") " FROM s RETURNING sequence"},
     /* $1 user $2 limit -> tasks, newest first */
     [TE_TASK_LIST] = {"te_task_list", 2,
-        "SELECT " TASK_COLUMNS("") " FROM taskevents.tasks"
+        "SELECT " TE_TASK_COLUMNS("") " FROM taskevents.tasks"
         " WHERE user_id = $1::text" LIST_TAIL},
     /* and $3, $4: created_at and id of the task before */
     [TE_TASK_LIST_AFTER] = {"te_task_list_after", 4,
-        "SELECT " TASK_COLUMNS("") " FROM taskevents.tasks"
+        "SELECT " TE_TASK_COLUMNS("") " FROM taskevents.tasks"
         " WHERE user_id = $1::text"
         " AND (created_at, id) < ($3::timestamptz, $4::bigint)" LIST_TAIL},
+
+    /* The due times that would follow a task, one counted from the other.
+     * $1 id $2 user $3 not before (or NULL) $4 how many -> number, due */
+    [TE_TASK_OCCURRENCES] = {"te_task_occurrences", 4,
+        "WITH RECURSIVE f AS ("
+        " SELECT 0 AS ahead, t.occurrence AS n, coalesce(t.due_date, t.completed_at)"
+        "   AS due, coalesce(s.anchor_due, t.due_date, t.completed_at)"
+        "   AS anchor, s.time_zone AS zone, s.recurring_interval AS step"
+        "  FROM taskevents.tasks t JOIN taskevents.series s USING (series_id)"
+        "  WHERE t.id = $1::bigint AND t.user_id = $2::text"
+        "   AND t.recurring_interval IS NOT NULL AND s.ended_at IS NULL"
+        " UNION ALL"
+        " SELECT f.ahead + 1, f.n + 1, taskevents.next_due(f.anchor, f.due, f.zone,"
+        "   f.step, $3::timestamptz), f.anchor, f.zone, f.step"
+        "  FROM f WHERE f.due IS NOT NULL)"
+        " SELECT n, due FROM f WHERE ahead > 0 AND due IS NOT NULL"
+        " LIMIT $4::int"},
 
     /* $1 series $2 user -> last number used, whether it has ended */
     [TE_SERIES_LOCK] = {"te_series_lock", 2,
         "SELECT last_occurrence, ended_at IS NOT NULL FROM taskevents.series"
         " WHERE series_id = $1::uuid AND user_id = $2::text"
         " FOR NO KEY UPDATE"},
+    /* Start a series, or anchor it anew at its last task; a task before that
+     * changes nothing. $1 series $2 user $3 number of the task $4 due
+     * $5 time zone $6 interval */
+    [TE_SERIES_PUT] = {"te_series_put", 6,
+        "INSERT INTO taskevents.series AS s (series_id, user_id,"
+        " last_occurrence, anchor_due, time_zone, recurring_interval)"
+        " VALUES ($1::uuid, $2::text, $3::int, $4::timestamptz, $5::text,"
+        " $6::text) ON CONFLICT (series_id) DO UPDATE"
+        " SET anchor_due = excluded.anchor_due,"
+        "  time_zone = excluded.time_zone,"
+        "  recurring_interval = excluded.recurring_interval,"
+        "  ended_at = NULL"
+        " WHERE s.last_occurrence = excluded.last_occurrence"},
+    /* $1 series $2 now */
+    [TE_SERIES_END] = {"te_series_end", 2,
+        "UPDATE taskevents.series SET ended_at = $2::timestamptz"
+        " WHERE series_id = $1::uuid AND ended_at IS NULL"},
     /* The next task of a series whose row this transaction has locked.
      * $1 id $2 title $3 description $4 priority $5 tags $6 this due date
      * $7 completion of this task $8 not before (or NULL) $9 series $10 now
@@ -171,7 +218,7 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         " SELECT $1::bigint, n.user_id, $2::text, $3::text, $4::smallint,"
         "  $5::text[], n.due, n.time_zone, n.recurring_interval,"
         "  n.series_id, n.last_occurrence, $11::uuid, $10::timestamptz,"
-        "  $10::timestamptz FROM n RETURNING " TASK_COLUMNS("t.")},
+        "  $10::timestamptz FROM n RETURNING " TE_TASK_COLUMNS("t.")},
 
     /* The follow-up event of a transaction, its last statement.
      * $1 user $2 topic $3 event id $4 head $5 tail -> sequence */
@@ -210,6 +257,37 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         " VALUES ($1::text, $2::text, $3::text, $4::text, $5::text,"
         " decode($6::text, 'hex'), $7::bigint, $8::text, $9::int,"
         " clock_timestamp(), clock_timestamp())" DEAD_LETTER_CONFLICT},
+
+    /* Answers kept for repeated requests. The lock and the look are two
+     * statements: one alone would look with a snapshot from before the lock.
+     * $1 what is locked, as text -> whether it is ours */
+    [TE_KEY_LOCK] = {"te_key_lock", 1,
+        "SELECT pg_try_advisory_xact_lock(hashtextextended($1::text, 1))"},
+    /* $1 user $2 scope $3 key $4 seconds it is kept -> what was stored */
+    [TE_KEY_GET] = {"te_key_get", 4,
+        "SELECT fingerprint, status, etag, location, body"
+        " FROM taskevents.idempotency_keys"
+        " WHERE user_id = $1::text AND scope = $2::text AND key = $3::text"
+        " AND created_at > clock_timestamp()"
+        "  - $4::int * interval '1 second'"},
+    /* $1 user $2 scope $3 key $4 fingerprint $5 status $6 etag $7 location
+     * $8 body; an expired one is replaced */
+    [TE_KEY_PUT] = {"te_key_put", 8,
+        "INSERT INTO taskevents.idempotency_keys (user_id, scope, key,"
+        " fingerprint, status, etag, location, body)"
+        " VALUES ($1::text, $2::text, $3::text, $4::uuid, $5::smallint,"
+        " $6::text, $7::text, $8::text)"
+        " ON CONFLICT (user_id, scope, key) DO UPDATE SET"
+        " fingerprint = excluded.fingerprint, status = excluded.status,"
+        " etag = excluded.etag, location = excluded.location,"
+        " body = excluded.body, created_at = excluded.created_at"},
+    /* $1 seconds they are kept; some at a time */
+    [TE_KEYS_FORGET] = {"te_keys_forget", 1,
+        "DELETE FROM taskevents.idempotency_keys WHERE ctid IN ("
+        " SELECT ctid FROM taskevents.idempotency_keys"
+        "  WHERE created_at < clock_timestamp()"
+        "   - $1::int * interval '1 second'"
+        "  ORDER BY created_at LIMIT 1000 FOR UPDATE SKIP LOCKED)"},
 
     /* One owner per shard: session locks of the publisher's connection.
      * $1: the key that says that the locks are ours -> shards taken */

@@ -11,14 +11,22 @@ typedef enum {
     TE_TASK_CREATE_SERIES,
     TE_TASK_GET,
     TE_TASK_LOCK,
-    TE_TASK_COMPLETE,
+    TE_TASK_UPDATE,
+    TE_TASK_DELETE,
     TE_TASK_LIST,
     TE_TASK_LIST_AFTER,
+    TE_TASK_OCCURRENCES,
     TE_SERIES_LOCK,
+    TE_SERIES_PUT,
+    TE_SERIES_END,
     TE_TASK_CREATE_NEXT,
     TE_EMIT,
     TE_EVENT_SEEN,
     TE_DEAD_LETTER,
+    TE_KEY_LOCK,
+    TE_KEY_GET,
+    TE_KEY_PUT,
+    TE_KEYS_FORGET,
     TE_OUTBOX_LOCK,
     TE_OUTBOX_UNLOCK,
     TE_OUTBOX_HEADS,
@@ -34,6 +42,14 @@ typedef struct te_statement_t {
     int params;
     const char *sql;
 } te_statement_t;
+
+/* The columns of a task, in the order in which store/tasks.c reads them. */
+#define TE_TASK_COLUMNS(t) \
+    t "id, " t "user_id, " t "title, " t "description, " t "completed, " \
+    t "completed_at, " t "priority, " t "tags, " t "due_date, " \
+    t "time_zone, " t "recurring_interval, " t "series_id, " \
+    t "occurrence, " t "version, " t "last_event_id, " t "created_at, " \
+    t "updated_at"
 
 /* The statement; never NULL. */
 const te_statement_t *te_statement(te_statement_e which);

@@ -5,9 +5,10 @@
 
 #include "../base/timefmt.h"
 #include "db_internal.h"
+#include "task_row.h"
 
-/* Columns as TASK_COLUMNS of statements.c names them. */
-static te_task_t *read_task(apr_pool_t *p, const PGresult *r, int row)
+/* Columns as TE_TASK_COLUMNS names them. */
+te_task_t *te_task_row(apr_pool_t *p, const PGresult *r, int row)
 {
     te_task_t *task = apr_pcalloc(p, sizeof *task);
 
@@ -81,7 +82,7 @@ static te_db_err_e find(te_db_t *db, apr_pool_t *p, te_statement_e statement,
     params[1] = user_id;
     err = te_db_run(db, statement, tx, params, &r);
     if (err == TE_DB_OK) {
-        *task = PQntuples(r) > 0 ? read_task(p, r, 0) : NULL;
+        *task = PQntuples(r) > 0 ? te_task_row(p, r, 0) : NULL;
     }
     return err;
 }
@@ -100,46 +101,84 @@ te_db_err_e te_tasks_lock(te_db_t *db, apr_pool_t *p, int begin,
                 user_id, id, task);
 }
 
-te_db_err_e te_tasks_complete(te_db_t *db, apr_pool_t *p,
-                              const te_task_t *task,
-                              const te_outgoing_t *event)
+te_db_err_e te_tasks_update(te_db_t *db, apr_pool_t *p, const te_task_t *task,
+                            te_outgoing_t *const *events, int n, int commit)
 {
-    const char *params[7];
+    apr_array_header_t *columns[3];
+    const char *params[18];
+    PGresult *r;
+    int i;
+
+    for (i = 0; i < 3; ++i) {
+        columns[i] = apr_array_make(p, n, sizeof(const char *));
+    }
+    for (i = 0; i < n; ++i) {
+        APR_ARRAY_PUSH(columns[0], const char *) = events[i]->id;
+        APR_ARRAY_PUSH(columns[1], const char *) = events[i]->head;
+        APR_ARRAY_PUSH(columns[2], const char *) = events[i]->tail;
+    }
+    params[0] = te_db_from_int64(p, task->id);
+    params[1] = task->title;
+    params[2] = task->description;
+    params[3] = task->completed ? "true" : "false";
+    params[4] = te_time_format(p, task->completed_at);
+    params[5] = te_db_from_int64(p, task->priority);
+    params[6] = te_db_from_array(p, task->tags);
+    params[7] = te_time_format(p, task->due_date);
+    params[8] = task->time_zone;
+    params[9] = task->recurring_interval;
+    params[10] = task->series_id;
+    params[11] = task->occurrence ? te_db_from_int64(p, task->occurrence)
+                                  : NULL;
+    params[12] = te_db_from_int64(p, task->version);
+    params[13] = te_time_format(p, task->updated_at);
+    params[14] = events[0]->topic;
+    for (i = 0; i < 3; ++i) {
+        params[15 + i] = te_db_from_array(p, columns[i]);
+    }
+    return te_db_run(db, TE_TASK_UPDATE, commit ? TE_TX_COMMIT : TE_TX_NONE,
+                     params, &r);
+}
+
+te_db_err_e te_tasks_delete(te_db_t *db, apr_pool_t *p, const te_task_t *task,
+                            const te_outgoing_t *event)
+{
+    const char *params[5];
     PGresult *r;
 
     params[0] = te_db_from_int64(p, task->id);
-    params[1] = task->completed ? "true" : "false";
-    params[2] = te_time_format(p, task->updated_at);
-    params[3] = event->id;
-    params[4] = event->topic;
-    params[5] = event->head;
-    params[6] = event->tail;
-    return te_db_run(db, TE_TASK_COMPLETE, TE_TX_COMMIT, params, &r);
+    params[1] = event->topic;
+    params[2] = event->id;
+    params[3] = event->head;
+    params[4] = event->tail;
+    return te_db_run(db, TE_TASK_DELETE, TE_TX_COMMIT, params, &r);
 }
 
-te_db_err_e te_tasks_list(te_db_t *db, apr_pool_t *p, const char *user_id,
-                          int limit, const te_task_cursor_t *after,
-                          apr_array_header_t **tasks)
+te_db_err_e te_tasks_occurrences(te_db_t *db, apr_pool_t *p,
+                                 const char *user_id, apr_int64_t id,
+                                 apr_time_t not_before, int limit,
+                                 apr_array_header_t **occurrences)
 {
     const char *params[4];
     te_db_err_e err;
     PGresult *r;
     int row;
 
-    params[0] = user_id;
-    params[1] = te_db_from_int64(p, limit);
-    if (after != NULL) {
-        params[2] = te_time_format(p, after->created_at);
-        params[3] = te_db_from_int64(p, after->id);
-    }
-    err = te_db_run(db, after ? TE_TASK_LIST_AFTER : TE_TASK_LIST,
-                    TE_TX_NONE, params, &r);
+    params[0] = te_db_from_int64(p, id);
+    params[1] = user_id;
+    params[2] = te_time_format(p, not_before);
+    params[3] = te_db_from_int64(p, limit);
+    err = te_db_run(db, TE_TASK_OCCURRENCES, TE_TX_NONE, params, &r);
     if (err != TE_DB_OK) {
         return err;
     }
-    *tasks = apr_array_make(p, PQntuples(r) + 1, sizeof(te_task_t *));
+    *occurrences = apr_array_make(p, PQntuples(r) + 1,
+                                  sizeof(te_occurrence_t));
     for (row = 0; row < PQntuples(r); ++row) {
-        APR_ARRAY_PUSH(*tasks, te_task_t *) = read_task(p, r, row);
+        te_occurrence_t *o = apr_array_push(*occurrences);
+
+        o->number = (int)te_db_int64(r, row, 0);
+        o->due_date = te_db_time(r, row, 1);
     }
     return TE_DB_OK;
 }
@@ -160,6 +199,31 @@ te_db_err_e te_series_lock(te_db_t *db, apr_pool_t *p, const char *series_id,
         *ended = PQgetvalue(r, 0, 1)[0] == 't';
     }
     return err;
+}
+
+te_db_err_e te_series_put(te_db_t *db, apr_pool_t *p, const te_task_t *task)
+{
+    const char *params[6];
+    PGresult *r;
+
+    params[0] = task->series_id;
+    params[1] = task->user_id;
+    params[2] = te_db_from_int64(p, task->occurrence);
+    params[3] = te_time_format(p, task->due_date);
+    params[4] = task->time_zone;
+    params[5] = task->recurring_interval;
+    return te_db_run(db, TE_SERIES_PUT, TE_TX_NONE, params, &r);
+}
+
+te_db_err_e te_series_end(te_db_t *db, apr_pool_t *p, const te_task_t *task,
+                          apr_time_t now)
+{
+    const char *params[2];
+    PGresult *r;
+
+    params[0] = task->series_id;
+    params[1] = te_time_format(p, now);
+    return te_db_run(db, TE_SERIES_END, TE_TX_NONE, params, &r);
 }
 
 te_db_err_e te_tasks_create_next(te_db_t *db, apr_pool_t *p, apr_int64_t id,
@@ -184,7 +248,7 @@ te_db_err_e te_tasks_create_next(te_db_t *db, apr_pool_t *p, apr_int64_t id,
     params[10] = event_id;
     err = te_db_run(db, TE_TASK_CREATE_NEXT, TE_TX_NONE, params, &r);
     if (err == TE_DB_OK) {
-        *next = PQntuples(r) > 0 ? read_task(p, r, 0) : NULL;
+        *next = PQntuples(r) > 0 ? te_task_row(p, r, 0) : NULL;
     }
     return err;
 }

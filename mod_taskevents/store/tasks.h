@@ -41,12 +41,6 @@ typedef struct te_outgoing_t {
     const char *head, *tail;
 } te_outgoing_t;
 
-/* Where a list goes on: behind this task. */
-typedef struct te_task_cursor_t {
-    apr_time_t created_at;
-    apr_int64_t id;
-} te_task_cursor_t;
-
 /* All functions copy what they return into p. */
 
 /* Store a new task (its series too, if it recurs) and its event, at once and
@@ -65,21 +59,71 @@ te_db_err_e te_tasks_lock(te_db_t *db, apr_pool_t *p, int begin,
                           const char *user_id, apr_int64_t id,
                           te_task_t **task);
 
-/* Set completed of a task that te_tasks_lock holds to what task says, with
- * its event, and commit. task->updated_at is the time of the change. */
-te_db_err_e te_tasks_complete(te_db_t *db, apr_pool_t *p,
-                              const te_task_t *task,
-                              const te_outgoing_t *event);
+/* Write all of a task that te_tasks_lock holds, with 1 or 2 events in this
+ * order; task->updated_at is the time of the change.
+ * @param commit  1: and commit */
+te_db_err_e te_tasks_update(te_db_t *db, apr_pool_t *p, const te_task_t *task,
+                            te_outgoing_t *const *events, int n, int commit);
 
-/* At most limit tasks of a user, newest first, behind *after if given. */
-te_db_err_e te_tasks_list(te_db_t *db, apr_pool_t *p, const char *user_id,
-                          int limit, const te_task_cursor_t *after,
+/* Delete a task that te_tasks_lock holds, with its event, and commit. */
+te_db_err_e te_tasks_delete(te_db_t *db, apr_pool_t *p, const te_task_t *task,
+                            const te_outgoing_t *event);
+
+typedef enum {
+    TE_SORT_CREATED,
+    TE_SORT_UPDATED,
+    TE_SORT_DUE_DATE,           /* none: last, in both directions */
+    TE_SORT_PRIORITY            /* low before medium before high */
+} te_sort_e;
+
+/* Which of a user's tasks, in which order, from where on. */
+typedef struct te_task_filter_t {
+    const char *user_id;
+    int priority;                       /* 0: any */
+    int completed;                      /* 0, 1; -1: any */
+    apr_array_header_t *tags;           /* any of these; NULL: all */
+    apr_array_header_t *words;          /* each of these; NULL: all */
+    apr_time_t due_before, due_after;   /* TE_TIME_NONE: any */
+    te_sort_e sort;
+    int descending;
+    int limit;
+    int has_cursor;                     /* behind the task with this */
+    apr_int64_t cursor_key;             /* sort key: time or priority */
+    apr_int64_t cursor_id;
+} te_task_filter_t;
+
+/* The key of a task in an order; TE_TIME_NONE for no due date. */
+apr_int64_t te_task_sort_key(const te_task_t *task, te_sort_e sort);
+
+te_db_err_e te_tasks_list(te_db_t *db, apr_pool_t *p,
+                          const te_task_filter_t *filter,
                           apr_array_header_t **tasks /* te_task_t * */);
+
+typedef struct te_occurrence_t {
+    int number;
+    apr_time_t due_date;
+} te_occurrence_t;
+
+/* The due times that would follow a task if it were completed on time, and
+ * so on. not_before: TE_TIME_NONE, or what the first must be after. */
+te_db_err_e te_tasks_occurrences(te_db_t *db, apr_pool_t *p,
+                                 const char *user_id, apr_int64_t id,
+                                 apr_time_t not_before, int limit,
+                                 apr_array_header_t **occurrences);
 
 /* Inside a transaction that holds the task: lock its series.
  * @param last  the last number used; 0: the user has no such series */
 te_db_err_e te_series_lock(te_db_t *db, apr_pool_t *p, const char *series_id,
                            const char *user_id, int *last, int *ended);
+
+/* Inside a transaction that holds the task: start its series, or anchor it
+ * anew at this task's due date, zone and interval. Only the last task of a
+ * series does so; another one changes nothing. */
+te_db_err_e te_series_put(te_db_t *db, apr_pool_t *p, const te_task_t *task);
+
+/* Inside a transaction that holds the task: no more tasks in its series. */
+te_db_err_e te_series_end(te_db_t *db, apr_pool_t *p, const te_task_t *task,
+                          apr_time_t now);
 
 /* Inside a transaction that holds the series: make its next task.
  * @param id         of the new task

@@ -1,0 +1,19 @@
+-- Deploy taskevents:task_search to pg
+--
+-- What the list's filters and orders need. Every list is one user's tasks, so
+-- it starts from an index that begins with the user; a GIN index over all
+-- users' tags would cost each write and help no read.
+
+BEGIN;
+
+-- Two texts are the same word when their folds are: case is ignored beyond
+-- ASCII ("STRASSE" finds "Straße"), whatever the locale of the database.
+CREATE FUNCTION taskevents.fold(word text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN lower(upper(normalize(word, NFC) COLLATE "und-x-icu") COLLATE "und-x-icu");
+
+-- tasks without a due date come last in both directions
+CREATE INDEX tasks_user_due
+    ON taskevents.tasks (user_id, coalesce(due_date, 'infinity'), id);
+
+COMMIT;

@@ -1,0 +1,11 @@
+-- Revert taskevents:idempotency_keys from pg
+
+BEGIN;
+
+DROP TABLE taskevents.idempotency_keys;
+
+CREATE OR REPLACE FUNCTION taskevents.schema_version() RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN 1;
+
+COMMIT;

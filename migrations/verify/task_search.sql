@@ -1,0 +1,13 @@
+-- Verify taskevents:task_search on pg
+
+BEGIN;
+
+DO $$
+BEGIN
+    ASSERT to_regclass('taskevents.tasks_user_due') IS NOT NULL, 'the index is missing';
+    ASSERT taskevents.fold('STRASSE') = taskevents.fold('Straße'), 'case is not folded beyond ASCII';
+    ASSERT taskevents.fold('Éclair') = taskevents.fold('éCLAIR'), 'accents lose their case';
+END
+$$;
+
+ROLLBACK;
