@@ -27,8 +27,8 @@
 #include "http/directives.h"
 #include "http/reply.h"
 #include "http/router.h"
+#include "http/sections.h"
 
-#define HANDLER "taskevents"
 #define CLOSE_WAIT apr_time_from_sec(3)
 
 extern module AP_MODULE_DECLARE_DATA taskevents_module;
@@ -61,56 +61,6 @@ static int any_engine(const server_rec *s)
     return 0;
 }
 
-/* The argument of <Location "/x"> as the configuration tree keeps it. */
-static int location_covers(apr_pool_t *p, const char *args, const char *path)
-{
-    const char *rest = args;
-    char *location = ap_getword_conf(p, &rest);
-    apr_size_t n = strlen(location);
-
-    if (n > 0 && location[n - 1] == '>') {
-        location[--n] = '\0';
-    }
-    while (n > 1 && location[n - 1] == '/') {
-        location[--n] = '\0';
-    }
-    return n > 0 && strncmp(path, location, n) == 0
-           && (n == 1 || path[n] == '/' || path[n] == '\0');
-}
-
-static int sets_handler(const ap_directive_t *node)
-{
-    for (; node != NULL; node = node->next) {
-        if (ap_cstr_casecmp(node->directive, "SetHandler") == 0
-            && ap_cstr_casecmp(node->args, HANDLER) == 0) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-/* Whether some <Location> gives path to our handler. A LocationMatch that
- * does so is believed. */
-static int is_mapped(apr_pool_t *p, const ap_directive_t *node,
-                     const char *path)
-{
-    for (; node != NULL; node = node->next) {
-        int match = ap_cstr_casecmp(node->directive, "<LocationMatch") == 0;
-
-        if (ap_cstr_casecmp(node->directive, "<Location") == 0 || match) {
-            if (sets_handler(node->first_child)
-                && (match || *node->args == '~'
-                    || location_covers(p, node->args, path))) {
-                return 1;
-            }
-        }
-        else if (is_mapped(p, node->first_child, path)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 /* An unmapped path of the sidecar loses events in silence: to Dapr a 404 is
  * "handled", and /dapr/subscribe is asked only once. */
 static int check_mapping(apr_pool_t *p, server_rec *s)
@@ -121,22 +71,23 @@ static int check_mapping(apr_pool_t *p, server_rec *s)
     apr_size_t i;
 
     for (i = 0; i < sizeof paths / sizeof paths[0]; ++i) {
-        if (!is_mapped(p, ap_conftree, paths[i])) {
+        if (!te_sections_map(p, ap_conftree, paths[i])) {
             ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "TE0005: with "
                          "TaskEventsTransport dapr the path %s must be "
                          "mapped by a <Location> with 'SetHandler %s' and "
-                         "'Require taskevents-sidecar'", paths[i], HANDLER);
+                         "'Require taskevents-sidecar'", paths[i],
+                         TE_HANDLER);
             return HTTP_INTERNAL_SERVER_ERROR;
         }
     }
     return OK;
 }
 
-static void warn_of_choices(server_rec *main_server)
+static void warn_of_choices(apr_pool_t *p, server_rec *main_server)
 {
     const te_process_conf_t *process = te_server_conf(main_server)->process;
     server_rec *s;
-    int guarded = 0;
+    int guarded = 0, open = 0;
 
     for (s = main_server; s != NULL; s = s->next) {
         const te_server_conf_t *conf = te_server_conf(s);
@@ -147,6 +98,18 @@ static void warn_of_choices(server_rec *main_server)
                          "may read and change every user's tasks");
         }
         guarded |= conf->engine && conf->sidecar_token;
+        open |= conf->engine && conf->open;
+    }
+    if (!open
+        && te_sections_unguarded(p, ap_conftree,
+                                 apr_pstrcat(p, te_server_conf(main_server)
+                                                    ->prefix,
+                                             "/user/tasks", NULL),
+                                 "taskevents-owner")) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, main_server, "TE0009: a "
+                     "<Location> gives the task routes to this module "
+                     "without 'Require taskevents-owner': they refuse to "
+                     "serve (403) until it is there");
     }
     if (process->settings.transport == TE_TRANSPORT_DAPR && guarded
         && process->app_tokens[0] == NULL) {
@@ -193,7 +156,6 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     apr_status_t rv;
 
     (void)plog;
-    (void)ptemp;
     log_server = s;
     te_log_to(log_to_httpd);
     if (!any_engine(s)) {
@@ -207,7 +169,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
-        warn_of_choices(s);
+        warn_of_choices(ptemp, s);
     }
     return OK;
 }
@@ -320,7 +282,7 @@ static int handler(request_rec *r)
     te_req_t req;
     int status;
 
-    if (r->handler == NULL || strcmp(r->handler, HANDLER) != 0) {
+    if (r->handler == NULL || strcmp(r->handler, TE_HANDLER) != 0) {
         return DECLINED;
     }
     memset(&req, 0, sizeof req);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "../base/log.h"
+#include "../store/idempotency.h"
 #include "../store/outbox.h"
 #include "breaker.h"
 #include "transport.h"
@@ -18,6 +19,7 @@
 #define LONGEST_SLEEP apr_time_from_sec(1)
 #define BUDGET apr_time_from_sec(3)
 #define POOLER_SLEEP apr_time_from_sec(10)
+#define HOUSEKEEPING apr_time_from_sec(60)
 
 struct te_publisher_t {
     const te_settings_t *settings;
@@ -37,6 +39,7 @@ struct te_publisher_t {
     te_breaker_t breaker;
     unsigned int seed;
     apr_time_t retry_at;                /* earliest of the waits we set */
+    apr_time_t clean_at;                /* next housekeeping */
     const char *after_user, *after_topic;
     char last_user[160], last_topic[256];
 };
@@ -258,7 +261,7 @@ static te_db_err_e send_rows(te_publisher_t *pub,
         }
         deepest = place_of[i] > deepest ? place_of[i] : deepest;
     }
-    memset(goes_on, 1, room);
+    memset(goes_on, 1, (apr_size_t)streams);
     *works = 1;
     for (depth = 0; depth <= deepest; ++depth) {
         int count = 0;
@@ -378,6 +381,21 @@ static te_db_err_e publish(te_publisher_t *pub)
     return err;
 }
 
+/* What may be forgotten is deleted a little at a time; that several children
+ * do so at once costs nothing but the look. */
+static te_db_err_e clean_up(te_publisher_t *pub)
+{
+    apr_time_t now = apr_time_now();
+
+    if (now < pub->clean_at) {
+        return TE_DB_OK;
+    }
+    pub->clean_at = now + HOUSEKEEPING;
+    apr_pool_clear(pub->round);
+    te_db_renew(pub->db, BUDGET);
+    return te_keys_forget(pub->db, pub->round, pub->settings->keep_answers);
+}
+
 /* --- the thread -------------------------------------------------------- */
 
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
@@ -388,6 +406,9 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     while (!is_stopping(pub)) {
         if (connection_ready(pub)) {
             err = publish(pub);
+            if (err == TE_DB_OK && !is_stopping(pub)) {
+                err = clean_up(pub);
+            }
             if (err != TE_DB_OK) {
                 drop_connection(pub, err);
             }

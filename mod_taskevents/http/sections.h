@@ -1,0 +1,22 @@
+/* What the <Location> sections of the configuration do with our paths, read
+ * from httpd's configuration tree at start-up: mistakes there would otherwise
+ * only show as lost events or closed routes. */
+#ifndef TE_HTTP_SECTIONS_H
+#define TE_HTTP_SECTIONS_H
+
+#include <httpd.h>
+#include <http_config.h>
+
+#define TE_HANDLER "taskevents"
+
+/* Whether some section gives path to our handler. Sections by pattern
+ * (LocationMatch, ~) are believed to. */
+int te_sections_map(apr_pool_t *p, const ap_directive_t *tree,
+                    const char *path);
+
+/* Whether some server (the main one or a <VirtualHost>) gives path to our
+ * handler without requiring `provider` for it. */
+int te_sections_unguarded(apr_pool_t *p, const ap_directive_t *tree,
+                          const char *path, const char *provider);
+
+#endif
