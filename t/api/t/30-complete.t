@@ -1,6 +1,7 @@
 # Complete and reopen: idempotent, one event for one change.
 use strict;
 use warnings;
+use utf8;
 use Test::More;
 use TaskEvents::Test;
 

@@ -2,6 +2,7 @@
 # taskevents-owner itself has granted the request.
 use strict;
 use warnings;
+use utf8;
 use Test::More;
 use TaskEvents::Test;
 

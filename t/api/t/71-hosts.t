@@ -1,6 +1,7 @@
 # What virtual hosts inherit and what they say for themselves.
 use strict;
 use warnings;
+use utf8;
 use Test::More;
 use TaskEvents::Test;
 
