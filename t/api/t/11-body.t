@@ -63,8 +63,8 @@ is_problem(request(POST => $path, as => $u, headers => ['Content-Type' => 'appli
     413, 'told by its length, before a byte of it came');
 is_problem(request(POST => $path, as => $u, vhost => 'limitbody', body => sized(600)), 413, 'the limit of httpd itself');
 is_problem(request(POST => $path, as => $u, vhost => 'limitbody', body => sized(600), chunked => 1), 413, 'the limit of httpd itself, chunked');
-is request(POST => '/work/v2/' . escape($u) . '/tasks', as => $u, vhost => 'own', body => sized(1024))->{status}, 201, 'a host with its own cap';
-is_problem(request(POST => '/work/v2/' . escape($u) . '/tasks', as => $u, vhost => 'own', body => sized(1025)), 413, 'and no more than that');
+is request(POST => '/todo/v2/' . escape($u) . '/tasks', as => $u, vhost => 'own', body => sized(1024))->{status}, 201, 'a host with its own cap';
+is_problem(request(POST => '/todo/v2/' . escape($u) . '/tasks', as => $u, vhost => 'own', body => sized(1025)), 413, 'and no more than that');
 
 # broken framing
 my $head = "POST $path HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " . token($u) . "\r\nContent-Type: application/json\r\n";
