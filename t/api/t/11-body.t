@@ -1,6 +1,7 @@
 # The body of a request before its rules: media type, syntax, encoding, depth, size.
 use strict;
 use warnings;
+use utf8;
 use Test::More;
 use TaskEvents::Test;
 
@@ -29,10 +30,10 @@ for my $case (
     is_problem($answer, 400, "$name is 400");
     like $answer->{headers}{connection} // '', qr/close/i, '… which closes the connection';
 }
-like post('{"title":"x","title":"y"}')->{json}{detail}, qr/title|duplicate|twice/i, 'the detail says which';
-like post('{"title":"a\\u0000b"}')->{json}{detail}, qr/u0000|NUL|null character/i, 'the detail says NUL';
-like post("{\"title\":\"\xff\"}")->{json}{detail}, qr/UTF-8/i, 'the detail says UTF-8';
-like post(deep(33))->{json}{detail}, qr/32|deep|nest/i, 'the detail says how deep';
+like detail_of(post('{"title":"x","title":"y"}')), qr/title|duplicate|twice/i, 'the detail says which';
+like detail_of(post('{"title":"a\\u0000b"}')), qr/u0000|NUL|null character/i, 'the detail says NUL';
+like detail_of(post("{\"title\":\"\xff\"}")), qr/UTF-8/i, 'the detail says UTF-8';
+like detail_of(post(deep(33))), qr/32|deep|nest/i, 'the detail says how deep';
 is_problem(post(deep(32)), 422, '32 levels are read, and break a rule', qr{^#/tags});
 is post('{"title":"\\ud83d\\ude00 \\u00fc"}')->{json}{title}, "\x{1f600} \x{fc}", 'escapes are read';
 is post("{\"title\":\"\xf0\x9f\x98\x80\"}")->{json}{title}, "\x{1f600}", 'and UTF-8 is';
@@ -62,8 +63,8 @@ is_problem(request(POST => $path, as => $u, headers => ['Content-Type' => 'appli
     413, 'told by its length, before a byte of it came');
 is_problem(request(POST => $path, as => $u, vhost => 'limitbody', body => sized(600)), 413, 'the limit of httpd itself');
 is_problem(request(POST => $path, as => $u, vhost => 'limitbody', body => sized(600), chunked => 1), 413, 'the limit of httpd itself, chunked');
-is request(POST => '/work/v2/' . escape($u) . '/tasks', as => $u, vhost => 'own', body => sized(1024))->{status}, 201, 'a host with its own cap';
-is_problem(request(POST => '/work/v2/' . escape($u) . '/tasks', as => $u, vhost => 'own', body => sized(1025)), 413, 'and no more than that');
+is request(POST => '/todo/v2/' . escape($u) . '/tasks', as => $u, vhost => 'own', body => sized(1024))->{status}, 201, 'a host with its own cap';
+is_problem(request(POST => '/todo/v2/' . escape($u) . '/tasks', as => $u, vhost => 'own', body => sized(1025)), 413, 'and no more than that');
 
 # broken framing
 my $head = "POST $path HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " . token($u) . "\r\nContent-Type: application/json\r\n";

@@ -1,6 +1,7 @@
 # GET one task: ETag and If-None-Match, HEAD, and the many ways not to find it.
 use strict;
 use warnings;
+use utf8;
 use Test::More;
 use TaskEvents::Test;
 

@@ -1,6 +1,7 @@
 # The list: newest first, a keyset page at a time, nothing unknown let through.
 use strict;
 use warnings;
+use utf8;
 use Test::More;
 use TaskEvents::Test;
 
@@ -62,18 +63,18 @@ is scalar @{ list('limit=1')->{json} }, 1, 'one at a time';
 for my $limit (0, 201, -1, 'x', '', '1.5', '1e1', '+1', '99999999999999999999', '1%00', '%31x') {
     my $a = list("limit=$limit");
     is_problem($a, 400, "limit=$limit is 400");
-    like $a->{json}{detail} // '', qr/limit/, '… and named';
+    like detail_of($a), qr/limit/, '… and named';
 }
-for my $after ('x', '', 'AAAA', '%00', '-1', '0', "$cursor%00", "x$cursor", "${cursor}x", substr($cursor, 0, -1), '%27%20OR%201=1--', 'A' x 3000) {
+for my $after ('x', '', 'AAAA', '%00', '-1', '0', "$cursor%00", "$cursor!", "!$cursor", substr($cursor, 1), '%27%20OR%201=1--', 'A' x 3000) {
     my $a = list("after=$after");
     is_problem($a, 400, 'after=' . substr($after, 0, 40) . ' is 400');
-    like $a->{json}{detail} // '', qr/after/, '… and named';
+    like detail_of($a), qr/after/, '… and named';
 }
 for my $query ('foo=1', 'Limit=1', 'limit=1&foo=1', 'foo', 'offset=10', '=1', '%66oo=1') {
     my $a = list($query);
     is_problem($a, 400, "?$query is 400");
     my ($name) = $query =~ /(foo|Limit|offset)/;
-    like $a->{json}{detail} // '', qr/$name/, '… naming it' if $name;
+    like detail_of($a), qr/$name/, '… naming it' if $name;
 }
 is list('%6Cimit=2')->{status}, 200, 'names are decoded';
 is list('')->{status}, 200, 'an empty query is none';

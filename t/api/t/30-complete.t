@@ -1,6 +1,7 @@
 # Complete and reopen: idempotent, one event for one change.
 use strict;
 use warnings;
+use utf8;
 use Test::More;
 use TaskEvents::Test;
 
@@ -66,5 +67,6 @@ is complete(headers => ['If-Match' => '"4"'], json => { completed => JSON::PP::f
 
 is_problem(request(POST => task_path($u, $task->{id} + 1, 'complete'), as => $u), 404, 'an unknown task');
 is_problem(request(POST => task_path($u, $task->{id} + 1, 'complete'), as => $u, headers => ['If-Match' => '"1"']), 404, '404 comes before 412');
+is_problem(request(POST => task_path($u, $task->{id} + 1, 'complete'), as => $u, json => { completed => 7 }), 404, 'and before the rules of the body');
 is_problem(request(POST => task_path($u, 'abc', 'complete'), as => $u), 404, 'no number');
 finish();

@@ -1,6 +1,7 @@
 # Methods: OPTIONS for anybody, 405 with the true Allow, unknown ones too.
 use strict;
 use warnings;
+use utf8;
 use Test::More;
 use TaskEvents::Test;
 

@@ -2,6 +2,7 @@
 # taskevents-owner itself has granted the request.
 use strict;
 use warnings;
+use utf8;
 use Test::More;
 use TaskEvents::Test;
 
@@ -14,6 +15,7 @@ my $task = request(POST => $path, vhost => 'basic', @alice, json => { title => '
 for my $case (['norequire', 'no Require at all'], ['granted', 'Require all granted'], ['validuser', 'Require valid-user'],
               ['either', 'another Require that was enough', 'bob']) {
     my ($vhost, $what, $user) = @$case;
+    my $told = () = log_lines(qr/\[taskevents:\w+\].*taskevents-owner/);
     # in `either`, alice is admitted by `Require user alice` to bob's path
     my $where = task_path($user // 'alice');
     for my $request ([GET => $where], [POST => $where, json => { title => 'x' }], [GET => "$where/$task->{id}"], [HEAD => $where],
@@ -23,6 +25,7 @@ for my $case (['norequire', 'no Require at all'], ['granted', 'Require all grant
         if ($method eq 'HEAD') { is $a->{status}, 403, "$what: HEAD" }
         else { is_problem($a, 403, "$what: $method " . ($url eq $where ? 'list' : 'task')) }
     }
+    cmp_ok scalar(() = log_lines(qr/\[taskevents:\w+\].*taskevents-owner/)), '>', $told, "$what: the log says so, of this location too";
     is_problem(request(GET => $where, vhost => $vhost), $vhost =~ /validuser|either/ ? 401 : 403, "$what: nobody");
 }
 # <Limit POST>: the GET went around the owner

@@ -1,6 +1,7 @@
 # Completing a recurring task makes the next one, once, by the wall clock.
 use strict;
 use warnings;
+use utf8;
 use Test::More;
 use TaskEvents::Test;
 

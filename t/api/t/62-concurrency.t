@@ -1,6 +1,7 @@
 # The same moment: however many ask, one change, one event, one next occurrence.
 use strict;
 use warnings;
+use utf8;
 use Test::More;
 use TaskEvents::Test;
 

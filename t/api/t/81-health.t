@@ -1,6 +1,7 @@
 # Alive, and ready: two questions, and only the second asks the database.
 use strict;
 use warnings;
+use utf8;
 use Test::More;
 use TaskEvents::Test;
 

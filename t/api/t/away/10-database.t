@@ -1,6 +1,7 @@
 # The database is away: 503 with Retry-After on every task route, within 5 s.
 use strict;
 use warnings;
+use utf8;
 use Test::More;
 use Time::HiRes 'time';
 use TaskEvents::Test;

@@ -1,6 +1,7 @@
 # No token is configured, neither by file nor by environment: nobody is the sidecar.
 use strict;
 use warnings;
+use utf8;
 use Test::More;
 use TaskEvents::Test;
 

@@ -1,6 +1,7 @@
 # What the sidecar asks for first, and who may ask.
 use strict;
 use warnings;
+use utf8;
 use Test::More;
 use TaskEvents::Test;
 

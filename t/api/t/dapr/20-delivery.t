@@ -2,6 +2,7 @@
 # it comes.
 use strict;
 use warnings;
+use utf8;
 use Test::More;
 use TaskEvents::Test;
 

@@ -2,6 +2,7 @@
 # kept as a dead letter with the reason; the dead-letter route keeps anything.
 use strict;
 use warnings;
+use utf8;
 use Test::More;
 use Digest::SHA 'sha256_hex';
 use TaskEvents::Test;

@@ -2,6 +2,7 @@
 # and no event is lost or touched.
 use strict;
 use warnings;
+use utf8;
 use Test::More;
 use Time::HiRes qw(time sleep);
 use TaskEvents::Test;

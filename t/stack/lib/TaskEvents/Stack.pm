@@ -111,11 +111,17 @@ sub api {
         $body ? $JSON->encode($body) : undef);
 }
 
-# The user's tasks, in order of their due date.
+# All of the user's tasks, in order of their due date; none if it cannot be told.
 sub tasks {
     my ($user) = @_;
-    my $answer = api($user, GET => 'tasks?limit=200&sort_by=due_date_asc');
-    my @tasks = $answer->{status} == 200 ? @{ $answer->{json} } : ();
+    my ($path, @tasks, @none) = ('tasks?limit=200');
+    while ($path) {
+        my $answer = api($user, GET => $path);
+        return @none if $answer->{status} != 200;
+        push @tasks, @{ $answer->{json} };
+        ($path) = ($answer->{headers}{link} // '') =~ m{<[^>]*/(tasks\?[^>]*)>; rel="next"};
+    }
+    @tasks = sort { ($a->{due_date} // '') cmp ($b->{due_date} // '') } @tasks;
     return @tasks;
 }
 
