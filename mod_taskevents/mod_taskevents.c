@@ -189,6 +189,7 @@ static apr_status_t end_child(void *data)
         te_log(TE_LOG_WARNING, 0, "TE0010", "a request still had a database "
                "connection when the child ended");
     }
+    apr_pool_destroy(ending->told_pool);
     return APR_SUCCESS;
 }
 
@@ -200,6 +201,10 @@ static apr_status_t start_child(apr_pool_t *pchild, te_app_t *starting)
         return rv;
     }
     json_object_seed(0);
+    rv = te_app_tell_init(starting, pchild);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
     rv = te_db_pool_create(&starting->db, &starting->settings->db, pchild);
     if (rv != APR_SUCCESS) {
         return rv;

@@ -35,17 +35,16 @@ const char *te_text_trim(apr_pool_t *p, const char *text)
     return apr_pstrmemdup(p, (const char *)s, (apr_size_t)(end - s));
 }
 
-int te_text_has_control(const char *text)
+const char *te_text_printable(apr_pool_t *p, const char *text)
 {
-    const uint8_t *s = (const uint8_t *)text;
-    ucs4_t c;
+    char *out = apr_pstrndup(p, text, 64), *c;
 
-    while ((s = u8_next(&c, s)) != NULL) {
-        if (c < 0x20 || (c >= 0x7f && c < 0xa0)) {
-            return 1;
+    for (c = out; *c; ++c) {
+        if (!apr_isascii(*c) || !apr_isgraph(*c)) {
+            *c = '?';
         }
     }
-    return 0;
+    return out;
 }
 
 int te_text_same_ignoring_case(const char *a, const char *b)

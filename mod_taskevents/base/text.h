@@ -10,8 +10,9 @@ apr_size_t te_text_length(const char *text);
 /* text without the white space (Unicode's) at both ends, in p. */
 const char *te_text_trim(apr_pool_t *p, const char *text);
 
-/* @return 1 when text holds a control character (C0, DEL, C1) */
-int te_text_has_control(const char *text);
+/* text for a log line: cut at 64 bytes, "?" for what is not printable ASCII.
+ * In p. */
+const char *te_text_printable(apr_pool_t *p, const char *text);
 
 /* @return 1 when a and b differ at most in case (Unicode case folding) */
 int te_text_same_ignoring_case(const char *a, const char *b);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../base/log.h"
+#include "../base/text.h"
 #include "../base/timefmt.h"
 #include "../base/uuid.h"
 #include "../store/inbox.h"
@@ -215,43 +216,45 @@ static te_db_err_e transact(handling_t *h, effect_fn *effect,
 
 /* --- what came in ------------------------------------------------------ */
 
-te_db_err_e te_event_keep(te_db_t *db, apr_pool_t *p,
-                          const te_delivery_t *delivery, const char *stage,
-                          const char *source, const char *event_id,
-                          const char *user_id, const char *reason)
+te_db_err_e te_event_keep(const te_settings_t *settings, te_db_t *db,
+                          apr_pool_t *p, const te_delivery_t *delivery,
+                          const char *stage, const char *reason)
 {
     te_dead_letter_t letter;
     te_db_err_e err;
 
     memset(&letter, 0, sizeof letter);
     letter.stage = stage;
-    letter.source = source;
-    letter.event_id = event_id ? event_id
-                               : te_uuid_of_bytes(p, delivery->bytes,
-                                                  delivery->size);
+    letter.source = "";
+    te_event_identity(p, delivery->bytes, delivery->size, &letter.source,
+                      &letter.event_id, &letter.user_id);
+    if (letter.event_id == NULL) {
+        letter.event_id = te_uuid_of_bytes(p, delivery->bytes,
+                                           delivery->size);
+    }
     letter.topic = delivery->topic;
-    letter.user_id = user_id;
     letter.body = delivery->bytes;
     letter.body_size = delivery->size;
     letter.full_size = delivery->full_size;
     letter.reason = reason;
     letter.attempts = 1;
-    err = delivery->row ? te_outbox_park(db, p, delivery->row, stage, source,
-                                         reason)
+    err = delivery->row ? te_outbox_park(db, p, delivery->row, stage,
+                                         settings->source, reason)
                         : te_inbox_dead_letter(db, p, &letter);
     if (err == TE_DB_OK) {
-        te_log(TE_LOG_ALERT, 0, "TE0401", "event %s is a dead letter (%s), "
-               "see taskevents.dead_letters: %s",
-               delivery->row ? delivery->row->event_id : letter.event_id,
-               stage, reason);
+        te_log(TE_LOG_ALERT, 0, "TE0401", "an event is a dead letter (%s) "
+               "and waits in taskevents.dead_letters: id %s, %s", stage,
+               delivery->row ? delivery->row->event_id
+                             : te_text_printable(p, letter.event_id),
+               reason);
     }
     return err;
 }
 
-static te_db_err_e keep_malformed(handling_t *h, const char *reason)
+static te_db_err_e keep(handling_t *h, const char *stage, const char *reason)
 {
-    return te_event_keep(h->db, h->pool, h->delivery, "malformed", "", NULL,
-                         NULL, reason);
+    return te_event_keep(h->settings, h->db, h->pool, h->delivery, stage,
+                         reason);
 }
 
 /* A fact of our own that a newer version knows how to handle. */
@@ -266,11 +269,8 @@ static te_db_err_e handle_unknown(handling_t *h, te_event_outcome_e *outcome)
 {
     if (is_ours(h)) {
         *outcome = TE_EVENT_KEPT;
-        return te_event_keep(h->db, h->pool, h->delivery, "handle",
-                             h->event->source, h->event->id,
-                             h->event->user_id,
-                             "this version does not know the type; redrive "
-                             "it after the upgrade");
+        return keep(h, "handle", "this version does not know the type; "
+                    "redrive it after the upgrade");
     }
     *outcome = TE_EVENT_IGNORED;
     te_log(TE_LOG_INFO, 0, "TE0402", "an event of an unknown type from "
@@ -309,11 +309,11 @@ te_db_err_e te_event_handle(const te_settings_t *settings, te_db_pool_t *ids,
     *followed = 0;
     *outcome = TE_EVENT_KEPT;
     if (delivery->full_size > (apr_off_t)delivery->size) {
-        return keep_malformed(&h, "the message is larger than is read");
+        return keep(&h, "malformed", "the message is larger than is read");
     }
     h.event = te_event_parse(p, delivery->bytes, delivery->size, &reason);
     if (h.event == NULL) {
-        return keep_malformed(&h, reason);
+        return keep(&h, "malformed", reason);
     }
     type = find_type(h.event->type);
     if (type < 0) {
@@ -321,7 +321,7 @@ te_db_err_e te_event_handle(const te_settings_t *settings, te_db_pool_t *ids,
     }
     reason = check_data(&h, known_types[type].carries_task);
     if (reason != NULL) {
-        return keep_malformed(&h, reason);
+        return keep(&h, "malformed", reason);
     }
     for (tries = 1;; ++tries) {
         err = transact(&h, known_types[type].effect, outcome);

@@ -35,11 +35,10 @@ te_db_err_e te_event_handle(const te_settings_t *settings, te_db_pool_t *ids,
                             const te_delivery_t *delivery,
                             te_event_outcome_e *outcome, int *followed);
 
-/* Keep a message as a dead letter without handling it.
- * @param event_id  NULL: told from its bytes */
-te_db_err_e te_event_keep(te_db_t *db, apr_pool_t *p,
-                          const te_delivery_t *delivery, const char *stage,
-                          const char *source, const char *event_id,
-                          const char *user_id, const char *reason);
+/* Keep a message as a dead letter without handling it, under the identity
+ * that can be read in it, else one told from its bytes. */
+te_db_err_e te_event_keep(const te_settings_t *settings, te_db_t *db,
+                          apr_pool_t *p, const te_delivery_t *delivery,
+                          const char *stage, const char *reason);
 
 #endif

@@ -80,13 +80,17 @@ te_outgoing_t *te_event_text(apr_pool_t *p, const te_event_t *event)
 
 /* --- coming in --------------------------------------------------------- */
 
-/* A required context attribute: a non-empty string. */
+/* Longer names than this are nobody's, and no index would take them. */
+#define ATTRIBUTE_MAX 512
+
+/* A context attribute: a string, not empty and not endless. */
 static const char *attribute(apr_pool_t *p, const json_t *json,
                              const char *name)
 {
     const char *text = te_json_get_string(json, name);
 
-    return text != NULL && *text ? apr_pstrdup(p, text) : NULL;
+    return text != NULL && *text && strlen(text) <= ATTRIBUTE_MAX
+               ? apr_pstrdup(p, text) : NULL;
 }
 
 static const char *read_data(te_incoming_t *event, apr_pool_t *p)
@@ -128,7 +132,7 @@ static const char *check_envelope(const te_incoming_t *event,
         return "specversion is not 1.0";
     }
     if (event->id == NULL || event->source == NULL || event->type == NULL) {
-        return "id, source or type is missing or empty";
+        return "id, source or type is missing, empty or over 512 bytes";
     }
     return NULL;
 }
@@ -171,6 +175,25 @@ te_incoming_t *te_event_parse(apr_pool_t *p, const char *bytes,
     event->correlation_id =
         event->correlation_id ? event->correlation_id : event->id;
     return event;
+}
+
+void te_event_identity(apr_pool_t *p, const char *bytes, apr_size_t size,
+                       const char **source, const char **id,
+                       const char **user_id)
+{
+    const char *detail, *text;
+    const json_t *json = te_json_parse(p, bytes, size, &detail);
+
+    if ((text = attribute(p, json, "source")) != NULL) {
+        *source = text;
+    }
+    if ((text = attribute(p, json, "id")) != NULL) {
+        *id = text;
+    }
+    text = te_json_get_string(json_object_get(json, "data"), "user_id");
+    if (text != NULL && te_user_id_valid(text)) {
+        *user_id = apr_pstrdup(p, text);
+    }
 }
 
 /* --- tracing ----------------------------------------------------------- */

@@ -55,6 +55,12 @@ typedef struct te_incoming_t {
 te_incoming_t *te_event_parse(apr_pool_t *p, const char *bytes,
                               apr_size_t size, const char **reason);
 
+/* What can be read of the identity of a message that may be no event at all:
+ * each is set, to a copy in p, only when it is there and sound. */
+void te_event_identity(apr_pool_t *p, const char *bytes, apr_size_t size,
+                       const char **source, const char **id,
+                       const char **user_id);
+
 /* The W3C trace-context header to go on with: the one given when it is
  * valid (version 00, ids not zero), else a new one. In p. */
 const char *te_traceparent(apr_pool_t *p, const char *given);

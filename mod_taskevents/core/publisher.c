@@ -157,9 +157,9 @@ static te_db_err_e event_failed(te_publisher_t *pub, const te_sending_t *s)
                                          error);
 
         if (err == TE_DB_OK) {
-            te_log(TE_LOG_ALERT, 0, "TE0401", "event %s is a dead letter "
-                   "(handle), see taskevents.dead_letters: given up after "
-                   "%d attempts", s->row->event_id, attempts);
+            te_log(TE_LOG_ALERT, 0, "TE0401", "an event is a dead letter "
+                   "(handle) and waits in taskevents.dead_letters: id %s, "
+                   "given up after %d attempts", s->row->event_id, attempts);
         }
         return err;
     }
@@ -403,6 +403,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     te_publisher_t *pub = data;
     te_db_err_e err;
 
+    (void)thread;
     while (!is_stopping(pub)) {
         if (connection_ready(pub)) {
             err = publish(pub);
@@ -416,8 +417,8 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
         wait_for_bell(pub);
     }
     te_db_close(pub->db);
-    apr_thread_exit(thread, APR_SUCCESS);
-    return NULL;
+    return NULL;                /* not apr_thread_exit: it leaves the stack
+                                 * by force, which sanitizers cannot follow */
 }
 
 apr_status_t te_publisher_start(te_publisher_t **out,

@@ -1,7 +1,6 @@
 #include "access.h"
 
 #include <httpd.h>
-#include <apr_atomic.h>
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_log.h>
@@ -51,6 +50,7 @@ static int is_direct_loopback(const request_rec *r)
            && is_loopback(r->connection->local_addr)
            && apr_table_get(in, "Forwarded") == NULL
            && apr_table_get(in, "X-Forwarded-For") == NULL
+           && apr_table_get(in, "X-Real-IP") == NULL
            && apr_table_get(in, "Via") == NULL;
 }
 
@@ -76,6 +76,10 @@ static authz_status owner_check(request_rec *r, const char *line,
     if (r->method_number == M_OPTIONS
         || (te_server_conf(r->server)->open && is_direct_loopback(r))) {
         return grant_owner(r, match.user_id);
+    }
+    if (r->user == NULL && ap_auth_type(r) == NULL) {
+        te_notes(r)->denied = HTTP_FORBIDDEN;   /* nobody can become known */
+        return AUTHZ_DENIED;
     }
     if (r->user == NULL) {
         return AUTHZ_DENIED_NO_USER;
@@ -143,13 +147,10 @@ static const authz_provider sidecar_provider = {sidecar_check, no_arguments};
 /* Once for each kind of route of a server and child, not for each request. */
 static void warn_unguarded(te_req_t *req, const char *provider)
 {
-    te_server_conf_t *conf = te_server_conf(req->r->server);
-    apr_uint32_t bit = 1u << req->match.route->area;
-    apr_uint32_t told = apr_atomic_read32(&conf->told_unguarded);
+    const server_rec *s = req->r->server;
 
-    if ((told & bit) == 0
-        && apr_atomic_cas32(&conf->told_unguarded, told | bit, told)
-               == told) {
+    if (te_app_tell_once(req->app, apr_psprintf(req->pool, "%pp/%d", s,
+                                                req->match.route->area))) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, req->r, "TE0301: %s is shut: "
                       "it was not admitted by 'Require %s'; set it for this "
                       "location and remove what admits without it",

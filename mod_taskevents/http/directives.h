@@ -24,7 +24,6 @@ typedef struct te_server_conf_t {
     apr_int64_t max_body;               /* bytes of a task request's body */
     int open;
     int sidecar_token;
-    volatile apr_uint32_t told_unguarded;   /* warnings given, by area */
 } te_server_conf_t;
 
 extern const command_rec te_directives[];

@@ -10,7 +10,8 @@
 
 /* One "name=value" of the query, decoded. */
 typedef struct {
-    const char *name, *value;
+    const char *name;                   /* as it came when it is broken */
+    const char *value;                  /* NULL: broken */
 } param_t;
 
 /* application/x-www-form-urlencoded; NUL and broken escapes are refused, and
@@ -52,9 +53,12 @@ static apr_array_header_t *params_of(te_req_t *req)
         if (equals != NULL) {
             *equals++ = '\0';
         }
-        if (!decode(req->pool, pair, &param->name)
-            || !decode(req->pool, equals ? equals : "", &param->value)) {
-            return NULL;
+        if (!decode(req->pool, equals ? equals : "", &param->value)) {
+            param->value = NULL;
+        }
+        if (!decode(req->pool, pair, &param->name)) {
+            param->name = ap_escape_urlencoded(req->pool, pair);
+            param->value = NULL;
         }
     }
     return params;
@@ -63,6 +67,9 @@ static apr_array_header_t *params_of(te_req_t *req)
 static const char *read_one(te_req_t *req, const te_param_rule_t *rules,
                             const param_t *param, void *data)
 {
+    if (param->value == NULL) {
+        return "has a broken %-escape, NUL, or text that is not UTF-8";
+    }
     for (; rules->name != NULL; ++rules) {
         if (strcmp(rules->name, param->name) == 0) {
             return rules->read(req, param->value, data);
@@ -92,10 +99,6 @@ int te_query_read(te_req_t *req, const te_param_rule_t *rules, void *data)
     const te_fault_t *first;
     int i;
 
-    if (params == NULL) {
-        return te_reply_problem(req, HTTP_BAD_REQUEST, "The query has a "
-                                "broken %-escape or is not UTF-8.");
-    }
     for (i = 0; i < params->nelts; ++i) {
         const param_t *param = &APR_ARRAY_IDX(params, i, param_t);
         const char *detail = is_repeated(params, i)

@@ -86,9 +86,9 @@ static te_db_err_e keep_dead_letter(te_db_t *db, te_req_t *req, void *data,
     handled_t *handled = data;
 
     (void)again;
-    return te_event_keep(db, req->pool, &handled->delivery, "deadletter", "",
-                         NULL, NULL, "the sidecar gave it up after its "
-                         "retries");
+    return te_event_keep(req->settings, db, req->pool, &handled->delivery,
+                         "deadletter",
+                         "the sidecar gave it up after its retries");
 }
 
 static int deliver(te_req_t *req, te_topic_e topic, apr_size_t cap,
