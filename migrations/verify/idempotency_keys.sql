@@ -2,6 +2,9 @@
 
 BEGIN;
 
+-- names read the same whatever the role that verifies
+SET LOCAL search_path = pg_catalog;
+
 SELECT user_id, scope, key, fingerprint, status, etag, location, body, created_at
   FROM taskevents.idempotency_keys
  WHERE false;

@@ -2,6 +2,9 @@
 
 BEGIN;
 
+-- names read the same whatever the role that verifies
+SET LOCAL search_path = pg_catalog;
+
 DO $$
 BEGIN
     ASSERT taskevents.next_due('2026-01-31 09:00+00', '2026-02-28 09:00+00', 'UTC', 'monthly', NULL)

@@ -2,6 +2,9 @@
 
 BEGIN;
 
+-- names read the same whatever the role that verifies
+SET LOCAL search_path = pg_catalog;
+
 DO $$
 DECLARE
     missing text;

@@ -83,10 +83,8 @@ db_recreate() { # NAME
 db_migrate() {
     local log="$RUN/log/sqitch.log" name=$1
     [[ -f $ROOT/migrations/sqitch.plan ]] || die "no migrations/sqitch.plan"
-    # sqitch has to know who deploys. The role's name is also the schema's; the
-    # path keeps names from resolving here that would not under another role.
-    PGOPTIONS='-c search_path=public' \
-        SQITCH_FULLNAME='./dev' SQITCH_EMAIL='dev@localhost' PGPASSFILE="$RUN/pgpass" \
+    # sqitch has to know who deploys
+    SQITCH_FULLNAME='./dev' SQITCH_EMAIL='dev@localhost' PGPASSFILE="$RUN/pgpass" \
         sqitch deploy --chdir "$ROOT/migrations" --verify \
         "db:pg://taskevents@127.0.0.1:$(port postgres)/$name" \
         </dev/null >"$log" 2>&1 || {
