@@ -1,0 +1,30 @@
+/* One function of each *_test.c: its tests as a case. */
+#ifndef TE_T_UNIT_CASES_H
+#define TE_T_UNIT_CASES_H
+
+#include "unit.h"
+
+TCase *backoff_tests(void);
+TCase *breaker_tests(void);
+TCase *event_tests(void);
+TCase *fault_tests(void);
+TCase *http_client_tests(void);
+TCase *json_tests(void);
+TCase *log_tests(void);
+TCase *recurrence_tests(void);
+TCase *store_tests(void);
+TCase *task_json_tests(void);
+TCase *task_patch_tests(void);
+TCase *task_read_tests(void);
+TCase *text_tests(void);
+TCase *timefmt_tests(void);
+TCase *transport_dapr_tests(void);
+TCase *uuid_tests(void);
+
+/* with a database */
+TCase *db_tests(void);
+TCase *db_pool_tests(void);
+TCase *handling_tests(void);
+TCase *tasks_tests(void);
+
+#endif

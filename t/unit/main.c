@@ -1,0 +1,17 @@
+/* The tests that need nothing but the library. */
+#include "../../mod_taskevents/base/http_client.h"
+#include "cases.h"
+
+int main(void)
+{
+    static TCase *(*const cases[])(void) = {
+        timefmt_tests, text_tests, json_tests, uuid_tests, log_tests,
+        fault_tests, task_read_tests, task_patch_tests, task_json_tests,
+        event_tests,
+        recurrence_tests, breaker_tests, backoff_tests, store_tests,
+        http_client_tests, transport_dapr_tests, NULL,
+    };
+
+    te_http_global_init();
+    return unit_run("taskevents", cases);
+}
