@@ -84,10 +84,11 @@ START_TEST(attribute_names_are_those_that_cloudevents_allows)
 {
     te_event_t event = sample();
     const char *name;
-    json_t *value;
+    json_t *json, *value;
 
     event.causation_id = CAUSE;
-    json_object_foreach(parsed(spliced(&event)), name, value) {
+    json = parsed(spliced(&event));
+    json_object_foreach(json, name, value) {
         ck_assert_msg(strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789")
                       == strlen(name), "%s", name);
         ck_assert_msg(strcmp(name, "data") == 0

@@ -289,10 +289,10 @@ START_TEST(each_topic_has_a_request_of_its_own)
     ck_assert_uint_eq(json_array_size(entries(1)), 3);
     for (i = 0; i < 2; ++i) {
         int tasks = strstr(server_asked(sidecar, i)->head, "/tasks ") != NULL;
+        json_t *list = entries(i), *entry;
         size_t n;
-        json_t *entry;
 
-        json_array_foreach(entries(i), n, entry) {
+        json_array_foreach(list, n, entry) {
             const char *id = te_json_get_string(entry, "entryId");
 
             ck_assert_int_eq((id[35] - '0') % 2, !tasks);
