@@ -118,6 +118,116 @@ const char *te_json_text(apr_pool_t *p, const json_t *value)
     return text;
 }
 
+/* --- writing ----------------------------------------------------------- */
+
+void te_json_out_start(te_json_out_t *out, apr_pool_t *p, apr_size_t room)
+{
+    out->pool = p;
+    out->size = 0;
+    out->room = room;
+    out->text = apr_palloc(p, room);
+}
+
+/* Room for n bytes and the zero byte behind them. */
+static char *reserve(te_json_out_t *out, apr_size_t n)
+{
+    if (out->size + n + 1 > out->room) {
+        char *larger;
+
+        out->room = (out->size + n + 1) * 2;
+        larger = apr_palloc(out->pool, out->room);
+        memcpy(larger, out->text, out->size);
+        out->text = larger;
+    }
+    return out->text + out->size;
+}
+
+static void put_bytes(te_json_out_t *out, const char *bytes, apr_size_t n)
+{
+    memcpy(reserve(out, n), bytes, n);
+    out->size += n;
+}
+
+void te_json_put(te_json_out_t *out, const char *text)
+{
+    put_bytes(out, text, strlen(text));
+}
+
+/* The letter behind the backslash; 0: it is written as \u00XX. */
+static char short_escape(unsigned char c)
+{
+    switch (c) {
+    case '"':
+    case '\\':
+        return (char)c;
+    case '\b':
+        return 'b';
+    case '\f':
+        return 'f';
+    case '\n':
+        return 'n';
+    case '\r':
+        return 'r';
+    case '\t':
+        return 't';
+    default:
+        return 0;
+    }
+}
+
+static void put_escape(te_json_out_t *out, unsigned char c)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    char escape[] = {'\\', short_escape(c), '0', '0', digits[c >> 4],
+                     digits[c & 15]};
+
+    if (escape[1] != 0) {
+        put_bytes(out, escape, 2);
+        return;
+    }
+    escape[1] = 'u';
+    put_bytes(out, escape, sizeof escape);
+}
+
+void te_json_put_string(te_json_out_t *out, const char *text)
+{
+    const char *plain = text, *s;
+
+    if (text == NULL) {
+        put_bytes(out, "null", 4);
+        return;
+    }
+    put_bytes(out, "\"", 1);
+    for (s = text; *s != '\0'; ++s) {
+        unsigned char c = (unsigned char)*s;
+
+        if (c < 0x20 || c == '"' || c == '\\') {
+            put_bytes(out, plain, (apr_size_t)(s - plain));
+            put_escape(out, c);
+            plain = s + 1;
+        }
+    }
+    put_bytes(out, plain, (apr_size_t)(s - plain));
+    put_bytes(out, "\"", 1);
+}
+
+void te_json_put_int(te_json_out_t *out, apr_int64_t value)
+{
+    char digits[24];
+
+    put_bytes(out, digits, (apr_size_t)apr_snprintf(
+                               digits, sizeof digits, "%" APR_INT64_T_FMT,
+                               value));
+}
+
+const char *te_json_out_end(te_json_out_t *out)
+{
+    *reserve(out, 0) = '\0';
+    return out->text;
+}
+
+/* --- values ------------------------------------------------------------ */
+
 json_t *te_json_string_or_null(const char *text)
 {
     return text == NULL ? json_null() : json_string(text);

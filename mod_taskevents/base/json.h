@@ -22,6 +22,28 @@ json_t *te_json_keep(apr_pool_t *p, json_t *value);
 /* The compact text of value, in p. Members keep their order. */
 const char *te_json_text(apr_pool_t *p, const json_t *value);
 
+/* JSON text written straight into a pool, without values in between: a task
+ * is written for each answer and each event. What is not checked: that the
+ * pieces make JSON. */
+typedef struct te_json_out_t {
+    apr_pool_t *pool;
+    char *text;
+    apr_size_t size, room;
+} te_json_out_t;
+
+void te_json_out_start(te_json_out_t *out, apr_pool_t *p, apr_size_t room);
+
+/* Text as it is. */
+void te_json_put(te_json_out_t *out, const char *text);
+
+/* A JSON string of UTF-8 text, or null for NULL. */
+void te_json_put_string(te_json_out_t *out, const char *text);
+
+void te_json_put_int(te_json_out_t *out, apr_int64_t value);
+
+/* What was written, ended by a zero byte. */
+const char *te_json_out_end(te_json_out_t *out);
+
 /* A JSON string, or JSON null for NULL. */
 json_t *te_json_string_or_null(const char *text);
 

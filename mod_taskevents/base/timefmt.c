@@ -171,12 +171,25 @@ int te_time_from_pg(const char *text, apr_time_t *out)
     return 1;
 }
 
+static char *put_digits(char *at, int value, int n, char behind)
+{
+    int i;
+
+    for (i = n - 1; i >= 0; --i) {
+        at[i] = (char)('0' + value % 10);
+        value /= 10;
+    }
+    at[n] = behind;
+    return at + n + 1;
+}
+
 static const char *format_stamp(apr_pool_t *p, apr_time_t t, int fraction)
 {
     apr_int64_t seconds = t / APR_USEC_PER_SEC;
     int micros = (int)(t % APR_USEC_PER_SEC);
     apr_int64_t days;
     int year, month, day, rest;
+    char *text = apr_palloc(p, sizeof "2026-01-31T09:00:00.000000Z"), *at;
 
     if (micros < 0) {
         micros += APR_USEC_PER_SEC;
@@ -189,12 +202,20 @@ static const char *format_stamp(apr_pool_t *p, apr_time_t t, int fraction)
         --days;
     }
     civil_from_days(days, &year, &month, &day);
+    at = put_digits(text, year, 4, '-');
+    at = put_digits(at, month, 2, '-');
+    at = put_digits(at, day, 2, 'T');
+    at = put_digits(at, rest / 3600, 2, ':');
+    at = put_digits(at, rest / 60 % 60, 2, ':');
+    at = put_digits(at, rest % 60, 2, '.');
     if (micros == 0 && !fraction) {
-        return apr_psprintf(p, "%04d-%02d-%02dT%02d:%02d:%02dZ", year, month,
-                            day, rest / 3600, rest / 60 % 60, rest % 60);
+        at[-1] = 'Z';
+        *at = '\0';
+        return text;
     }
-    return apr_psprintf(p, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", year, month,
-                        day, rest / 3600, rest / 60 % 60, rest % 60, micros);
+    at = put_digits(at, micros, 6, 'Z');
+    *at = '\0';
+    return text;
 }
 
 const char *te_time_format(apr_pool_t *p, apr_time_t t)

@@ -75,8 +75,7 @@ static te_outgoing_t *created_event(handling_t *h, const te_task_t *next,
     event.correlation_id = h->event->correlation_id;
     event.causation_id = h->event->id;
     event.traceparent = te_traceparent(h->pool, h->event->traceparent);
-    event.data = json_object();
-    json_object_set_new(event.data, "task", te_task_json(h->pool, next));
+    event.task = next;
     return te_event_text(h->pool, &event);
 }
 

@@ -10,71 +10,89 @@
 #include "../base/uuid.h"
 #include "task.h"
 
-/* Stands for the sequence while jansson writes the envelope. No member before
- * it can look like it: quotes inside strings are escaped. */
-#define SEQUENCE_MEMBER "\"sequence\":\""
-#define SEQUENCE_HOLE "####################"
+/* About what an event takes beside its task. */
+#define EVENT_TEXT_SIZE 1200
 
-static void set_string(json_t *json, const char *name, const char *text)
+static void put_member(te_json_out_t *out, const char *before,
+                       const char *text)
 {
-    json_object_set_new(json, name, json_string(text));
+    te_json_put(out, before);
+    te_json_put_string(out, text);
 }
 
-static json_t *event_data(apr_pool_t *p, const te_event_t *event)
+static void put_data(te_json_out_t *out, const te_event_t *event)
 {
-    json_t *data = json_object();
+    const char *name;
+    json_t *value;
 
-    set_string(data, "user_id", event->user_id);
-    json_object_set_new(data, "task_id", json_integer(event->task_id));
-    set_string(data, "timestamp", te_time_format_us(p, event->time));
-    set_string(data, "origin", event->origin);
-    json_object_update(data, event->data);
+    put_member(out, ",\"data\":{\"user_id\":", event->user_id);
+    te_json_put(out, ",\"task_id\":");
+    te_json_put_int(out, event->task_id);
+    put_member(out, ",\"timestamp\":",
+               te_time_format_us(out->pool, event->time));
+    put_member(out, ",\"origin\":", event->origin);
+    json_object_foreach(event->data, name, value) {
+        put_member(out, ",", name);
+        te_json_put(out, ":");
+        te_json_put(out, te_json_text(out->pool, value));
+    }
     json_decref(event->data);
-    return data;
+    if (event->task != NULL) {
+        te_json_put(out, ",\"task\":");
+        te_task_write(out, event->task);
+    }
+    te_json_put(out, "}");
 }
 
-static json_t *envelope(apr_pool_t *p, const te_event_t *event)
+/* From the beginning to where the sequence's digits go. */
+static const char *head_text(apr_pool_t *p, const te_event_t *event)
 {
-    json_t *json = te_json_keep(p, json_object());
+    te_json_out_t out;
 
-    set_string(json, "specversion", "1.0");
-    set_string(json, "id", event->id);
-    set_string(json, "source", event->source);
-    set_string(json, "type", event->type);
-    set_string(json, "subject", apr_psprintf(p, "tasks/%" APR_INT64_T_FMT,
-                                             event->task_id));
-    set_string(json, "time", te_time_format_us(p, event->time));
-    set_string(json, "datacontenttype", "application/json");
-    set_string(json, "partitionkey", event->user_id);
-    set_string(json, "sequence", SEQUENCE_HOLE);
-    set_string(json, "correlationid",
+    te_json_out_start(&out, p, EVENT_TEXT_SIZE);
+    put_member(&out, "{\"specversion\":\"1.0\",\"id\":", event->id);
+    put_member(&out, ",\"source\":", event->source);
+    put_member(&out, ",\"type\":", event->type);
+    te_json_put(&out, ",\"subject\":\"tasks/");
+    te_json_put_int(&out, event->task_id);
+    put_member(&out, "\",\"time\":", te_time_format_us(p, event->time));
+    put_member(&out, ",\"datacontenttype\":\"application/json\","
+               "\"partitionkey\":", event->user_id);
+    te_json_put(&out, ",\"sequence\":\"");
+    return te_json_out_end(&out);
+}
+
+/* From behind them to the end. */
+static const char *tail_text(apr_pool_t *p, const te_event_t *event)
+{
+    te_json_out_t out;
+
+    te_json_out_start(&out, p, EVENT_TEXT_SIZE + TE_TASK_TEXT_SIZE);
+    put_member(&out, "\",\"correlationid\":",
                event->correlation_id ? event->correlation_id : event->id);
     if (event->causation_id != NULL) {
-        set_string(json, "causationid", event->causation_id);
+        put_member(&out, ",\"causationid\":", event->causation_id);
     }
     /* Dapr puts a trace of its own over ours unless traceid is there */
-    set_string(json, "traceparent", event->traceparent);
-    set_string(json, "traceid", event->traceparent);
-    set_string(json, "dataschema",
+    put_member(&out, ",\"traceparent\":", event->traceparent);
+    put_member(&out, ",\"traceid\":", event->traceparent);
+    put_member(&out, ",\"dataschema\":",
                apr_psprintf(p, "urn:taskevents:schemas/%s.v1.json",
                             event->type));
-    json_object_set_new(json, "data", event_data(p, event));
-    return json;
+    put_data(&out, event);
+    te_json_put(&out, "}");
+    return te_json_out_end(&out);
 }
 
 te_outgoing_t *te_event_text(apr_pool_t *p, const te_event_t *event)
 {
     te_outgoing_t *out = apr_pcalloc(p, sizeof *out);
-    char *text = (char *)te_json_text(p, envelope(p, event));
-    char *hole = strstr(text, SEQUENCE_MEMBER SEQUENCE_HOLE);
 
-    hole += sizeof SEQUENCE_MEMBER - 1;
     out->id = event->id;
     out->user_id = event->user_id;
     out->topic = event->topic;
-    out->tail = apr_pstrdup(p, hole + sizeof SEQUENCE_HOLE - 1);
-    *hole = '\0';
-    out->head = text;
+    out->head = head_text(p, event);
+    out->tail = tail_text(p, event);
     return out;
 }
 

@@ -31,7 +31,9 @@ typedef struct te_event_t {
     const char *causation_id;           /* NULL: the first of its chain */
     const char *traceparent;            /* W3C, never NULL */
     json_t *data;                       /* members besides user_id, task_id,
-                                         * timestamp, origin; taken over */
+                                         * timestamp, origin, task; taken
+                                         * over; NULL: none */
+    const struct te_task_t *task;       /* data.task; NULL: none */
 } te_event_t;
 
 /* Its text, around the sequence it will get; all in p. */

@@ -347,12 +347,22 @@ void te_task_patch(apr_pool_t *p, const json_t *body, int zone_known,
     *faults = in.faults;
 }
 
+/* The task as a value: what is written, read again. */
+static json_t *as_value(apr_pool_t *p, const te_task_t *task)
+{
+    te_json_out_t out;
+
+    te_json_out_start(&out, p, TE_TASK_TEXT_SIZE);
+    te_task_write(&out, task);
+    return te_json_keep(p, json_loads(te_json_out_end(&out), 0, NULL));
+}
+
 json_t *te_task_changes(apr_pool_t *p, const te_task_t *before,
                         const te_task_t *after)
 {
     json_t *changes = json_object();
-    json_t *old = te_json_keep(p, te_task_json(p, before));
-    json_t *new = te_json_keep(p, te_task_json(p, after));
+    json_t *old = as_value(p, before);
+    json_t *new = as_value(p, after);
     const char *name;
     json_t *value;
 
@@ -371,46 +381,70 @@ json_t *te_task_changes(apr_pool_t *p, const te_task_t *before,
 
 /* --- JSON -------------------------------------------------------------- */
 
-static json_t *time_json(apr_pool_t *p, apr_time_t t)
+static void put_time(te_json_out_t *out, apr_time_t t)
 {
-    return te_json_string_or_null(te_time_format(p, t));
+    te_json_put_string(out, te_time_format(out->pool, t));
 }
 
-json_t *te_task_json(apr_pool_t *p, const te_task_t *task)
+static void put_tags(te_json_out_t *out, const te_task_t *task)
 {
-    json_t *json = json_object(), *tags = json_array();
     int i;
 
+    te_json_put(out, "[");
     for (i = 0; i < task->tags->nelts; ++i) {
-        json_array_append_new(tags, json_string(
-            APR_ARRAY_IDX(task->tags, i, const char *)));
+        te_json_put(out, i > 0 ? "," : "");
+        te_json_put_string(out, APR_ARRAY_IDX(task->tags, i, const char *));
     }
-    json_object_set_new(json, "id", json_integer(task->id));
-    json_object_set_new(json, "user_id", json_string(task->user_id));
-    json_object_set_new(json, "title", json_string(task->title));
-    json_object_set_new(json, "description",
-                        te_json_string_or_null(task->description));
-    json_object_set_new(json, "completed", json_boolean(task->completed));
-    json_object_set_new(json, "completed_at",
-                        time_json(p, task->completed_at));
-    json_object_set_new(json, "priority",
-                        json_string(priority_names[task->priority]));
-    json_object_set_new(json, "tags", tags);
-    json_object_set_new(json, "due_date", time_json(p, task->due_date));
-    json_object_set_new(json, "time_zone", json_string(task->time_zone));
-    json_object_set_new(json, "is_recurring",
-                        json_boolean(task->recurring_interval != NULL));
-    json_object_set_new(json, "recurring_interval",
-                        te_json_string_or_null(task->recurring_interval));
-    json_object_set_new(json, "series_id",
-                        te_json_string_or_null(task->series_id));
-    json_object_set_new(json, "occurrence",
-                        task->occurrence ? json_integer(task->occurrence)
-                                         : json_null());
-    json_object_set_new(json, "version", json_integer(task->version));
-    json_object_set_new(json, "created_at", time_json(p, task->created_at));
-    json_object_set_new(json, "updated_at", time_json(p, task->updated_at));
-    return json;
+    te_json_put(out, "]");
+}
+
+static void put_series(te_json_out_t *out, const te_task_t *task)
+{
+    te_json_put(out, task->recurring_interval ? "true" : "false");
+    te_json_put(out, ",\"recurring_interval\":");
+    te_json_put_string(out, task->recurring_interval);
+    te_json_put(out, ",\"series_id\":");
+    te_json_put_string(out, task->series_id);
+    te_json_put(out, ",\"occurrence\":");
+    if (task->occurrence != 0) {
+        te_json_put_int(out, task->occurrence);
+    }
+    else {
+        te_json_put_string(out, NULL);
+    }
+}
+
+void te_task_write(te_json_out_t *out, const te_task_t *task)
+{
+    te_json_put(out, "{\"id\":");
+    te_json_put_int(out, task->id);
+    te_json_put(out, ",\"user_id\":");
+    te_json_put_string(out, task->user_id);
+    te_json_put(out, ",\"title\":");
+    te_json_put_string(out, task->title);
+    te_json_put(out, ",\"description\":");
+    te_json_put_string(out, task->description);
+    te_json_put(out, ",\"completed\":");
+    te_json_put(out, task->completed ? "true" : "false");
+    te_json_put(out, ",\"completed_at\":");
+    put_time(out, task->completed_at);
+    te_json_put(out, ",\"priority\":");
+    te_json_put_string(out, priority_names[task->priority]);
+    te_json_put(out, ",\"tags\":");
+    put_tags(out, task);
+    te_json_put(out, ",\"due_date\":");
+    put_time(out, task->due_date);
+    te_json_put(out, ",\"time_zone\":");
+    te_json_put_string(out, task->time_zone);
+    te_json_put(out, ",\"is_recurring\":");
+    put_series(out, task);
+    te_json_put(out, ",\"version\":");
+    te_json_put_int(out, task->version);
+    te_json_put(out, ",\"created_at\":");
+    put_time(out, task->created_at);
+    te_json_put(out, ",\"updated_at\":");
+    put_time(out, task->updated_at);
+    te_json_put(out, "}");
 }
 
 /* --- out of an event --------------------------------------------------- */

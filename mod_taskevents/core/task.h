@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "../base/json.h"
 #include "../store/tasks.h"
 #include "fault.h"
 
@@ -44,15 +45,18 @@ void te_task_patch(apr_pool_t *p, const json_t *body, int zone_known,
 json_t *te_task_changes(apr_pool_t *p, const te_task_t *before,
                         const te_task_t *after);
 
-/* The task as clients see it; a new reference. */
-json_t *te_task_json(apr_pool_t *p, const te_task_t *task);
+/* Write the task as clients see it. */
+void te_task_write(te_json_out_t *out, const te_task_t *task);
+
+/* About what te_task_write writes of a task with short texts. */
+#define TE_TASK_TEXT_SIZE 800
 
 /* "low", "medium", "high" as a te_priority_e; 0 for anything else, NULL
  * included. */
 int te_priority_of(const char *name);
 
 /* A task out of an event's data (our own JSON come back), NULL and *detail
- * when a field is not what te_task_json writes. Allocated in p. */
+ * when a field is not what te_task_write writes. Allocated in p. */
 te_task_t *te_task_from_event(apr_pool_t *p, const json_t *json,
                               const char **detail);
 

@@ -225,6 +225,13 @@ static int claim_errors(request_rec *r)
     return DECLINED;
 }
 
+/* httpd would answer TRACE before it asks who is there, with the request and
+ * its token as the body. On our paths it is a method like any other. */
+static int take_trace(request_rec *r)
+{
+    return r->method_number == M_TRACE && is_ours(r) ? OK : DECLINED;
+}
+
 /* httpd turns a denied authorization into 401 or 403 by its own lights; ours
  * says which one it is. */
 static void correct_denial(request_rec *r)
@@ -290,6 +297,7 @@ void te_access_register(apr_pool_t *p)
                               AUTHZ_PROVIDER_VERSION, &sidecar_provider,
                               AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_post_read_request(claim_errors, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_map_to_storage(take_trace, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_insert_error_filter(insert_problem_filter, NULL, NULL,
                                 APR_HOOK_LAST);
     ap_register_output_filter(PROBLEM_FILTER, problem_filter, NULL,

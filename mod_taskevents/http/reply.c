@@ -26,6 +26,12 @@ int te_reply_json(te_req_t *req, int status, json_t *value)
     return DONE;
 }
 
+int te_reply_text(te_req_t *req, int status, const char *json)
+{
+    send_text(req->r, status, "application/json", json);
+    return DONE;
+}
+
 int te_reply_answer(te_req_t *req, const te_stored_answer_t *answer)
 {
     if (answer->etag != NULL) {

@@ -12,6 +12,9 @@
 /* value is released when the request ends. */
 int te_reply_json(te_req_t *req, int status, json_t *value);
 
+/* JSON text. */
+int te_reply_text(te_req_t *req, int status, const char *json);
+
 /* An answer that is kept for repeats, with its ETag and Location. */
 int te_reply_answer(te_req_t *req, const te_stored_answer_t *answer);
 

@@ -255,11 +255,27 @@ static te_db_err_e list_tasks(te_db_t *db, te_req_t *req, void *data,
     return te_tasks_list(db, req->pool, &listing->filter, &listing->tasks);
 }
 
+static const char *list_text(te_req_t *req, const apr_array_header_t *tasks,
+                             int n)
+{
+    te_json_out_t out;
+    int i;
+
+    te_json_out_start(&out, req->pool,
+                      (apr_size_t)(n + 1) * TE_TASK_TEXT_SIZE);
+    te_json_put(&out, "[");
+    for (i = 0; i < n; ++i) {
+        te_json_put(&out, i > 0 ? "," : "");
+        te_task_write(&out, APR_ARRAY_IDX(tasks, i, const te_task_t *));
+    }
+    te_json_put(&out, "]");
+    return te_json_out_end(&out);
+}
+
 int te_tasks_list_route(te_req_t *req)
 {
-    json_t *array;
     listing_t listing;
-    int i, n, status = read_listing(req, &listing);
+    int n, status = read_listing(req, &listing);
 
     if (status != OK) {
         return status;
@@ -278,12 +294,8 @@ int te_tasks_list_route(te_req_t *req)
             ap_escape_path_segment(req->pool, req->match.user_id),
             te_query_next(req, cursor_text(req, &listing, last))));
     }
-    array = json_array();
-    for (i = 0; i < n; ++i) {
-        json_array_append_new(array, te_task_json(
-            req->pool, APR_ARRAY_IDX(listing.tasks, i, te_task_t *)));
-    }
-    return te_reply_json(req, HTTP_OK, array);
+    return te_reply_text(req, HTTP_OK,
+                         list_text(req, listing.tasks, n));
 }
 
 /* --- GET /tasks/{id}/occurrences --------------------------------------- */

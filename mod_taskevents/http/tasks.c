@@ -33,12 +33,14 @@ static te_stored_answer_t *answer_with(te_req_t *req, int status,
                                        const te_task_t *task)
 {
     te_stored_answer_t *answer = apr_pcalloc(req->pool, sizeof *answer);
-    json_t *json = te_json_keep(req->pool, te_task_json(req->pool, task));
+    te_json_out_t out;
 
+    te_json_out_start(&out, req->pool, TE_TASK_TEXT_SIZE);
+    te_task_write(&out, task);
     answer->status = status;
     answer->etag = etag_of(req->pool, task);
     answer->location = status == HTTP_CREATED ? task_path(req, task) : NULL;
-    answer->body = te_json_text(req->pool, json);
+    answer->body = te_json_out_end(&out);
     return answer;
 }
 
@@ -70,10 +72,12 @@ static int stale(te_req_t *req)
                             "another version.");
 }
 
-/* An event of a user's request about a task; data takes the members. */
+/* An event of a user's request about a task.
+ * @param data   taken; members of its data, or NULL
+ * @param shown  the task as a member of its data, or NULL */
 static te_outgoing_t *user_event(te_req_t *req, const te_task_t *task,
                                  const char *id, const char *type,
-                                 json_t *data)
+                                 json_t *data, const te_task_t *shown)
 {
     te_event_t event;
 
@@ -89,20 +93,8 @@ static te_outgoing_t *user_event(te_req_t *req, const te_task_t *task,
     event.traceparent = te_traceparent(
         req->pool, apr_table_get(req->r->headers_in, "traceparent"));
     event.data = data;
+    event.task = shown;
     return te_event_text(req->pool, &event);
-}
-
-/* The data of an event that shows the whole task. changes: NULL or taken. */
-static json_t *task_data(te_req_t *req, const te_task_t *task,
-                         json_t *changes)
-{
-    json_t *data = json_object();
-
-    if (changes != NULL) {
-        json_object_set_new(data, "changes", changes);
-    }
-    json_object_set_new(data, "task", te_task_json(req->pool, task));
-    return data;
 }
 
 /* --- POST /tasks ------------------------------------------------------- */
@@ -128,8 +120,7 @@ static te_db_err_e create_task(te_db_t *db, te_req_t *req, void *data,
     }
     return te_tasks_create(db, req->pool, task,
                            user_event(req, task, creation->event_id,
-                                      TE_TASK_CREATED,
-                                      task_data(req, task, NULL)),
+                                      TE_TASK_CREATED, NULL, task),
                            again);
 }
 
@@ -293,7 +284,8 @@ static int change_events(te_req_t *req, const change_t *c,
     if (json_object_size(changes) > 0) {
         events[n] = user_event(req, updated, c->event_ids[n],
                                TE_TASK_UPDATED,
-                               task_data(req, updated, changes));
+                               json_pack("{s:o}", "changes", changes),
+                               updated);
         ++n;
     }
     else {
@@ -301,8 +293,7 @@ static int change_events(te_req_t *req, const change_t *c,
     }
     if (completes) {
         events[n] = user_event(req, after, c->event_ids[n],
-                               TE_TASK_COMPLETED,
-                               task_data(req, after, NULL));
+                               TE_TASK_COMPLETED, NULL, after);
         ++n;
     }
     return n;
@@ -531,7 +522,8 @@ static te_db_err_e delete_task(te_db_t *db, te_req_t *req, void *data,
                              "series_id", task->series_id, "occurrence",
                              task->occurrence
                                  ? json_integer(task->occurrence)
-                                 : json_null())));
+                                 : json_null()),
+                   NULL));
 }
 
 int te_tasks_delete_route(te_req_t *req)
