@@ -5,21 +5,21 @@
 #include <apr_thread_cond.h>
 #include <apr_thread_proc.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "../base/log.h"
 #include "../store/idempotency.h"
 #include "../store/outbox.h"
 #include "breaker.h"
+#include "drain.h"
 #include "transport.h"
 
-#define STREAMS_PER_READ 512
-#define EVENTS_PER_STREAM 16
 #define LONGEST_SLEEP apr_time_from_sec(1)
 #define BUDGET apr_time_from_sec(3)
 #define POOLER_SLEEP apr_time_from_sec(10)
 #define HOUSEKEEPING apr_time_from_sec(60)
+#define FROZEN_SILENCE apr_time_from_sec(30)
+#define FROZEN_CHECK apr_time_from_sec(10)
 
 struct te_publisher_t {
     const te_settings_t *settings;
@@ -38,10 +38,9 @@ struct te_publisher_t {
     te_transport_t *transport;
     te_breaker_t breaker;
     unsigned int seed;
-    apr_time_t retry_at;                /* earliest of the waits we set */
+    te_drain_t drain;
     apr_time_t clean_at;                /* next housekeeping */
-    const char *after_user, *after_topic;
-    char last_user[160], last_topic[256];
+    apr_time_t frozen_at;               /* next look for frozen peers */
 };
 
 static int is_stopping(te_publisher_t *pub)
@@ -59,9 +58,9 @@ static void wait_for_bell(te_publisher_t *pub)
     apr_time_t until = now + LONGEST_SLEEP * 3 / 4
                        + rand_r(&pub->seed) % (LONGEST_SLEEP / 2);
 
-    if (pub->retry_at != 0 && pub->retry_at < until) {
-        until = pub->retry_at;
-        pub->retry_at = 0;
+    if (pub->drain.retry_at != 0 && pub->drain.retry_at < until) {
+        until = pub->drain.retry_at;
+        pub->drain.retry_at = 0;
     }
     if (pub->breaker.state == TE_BREAKER_OPEN
         && pub->breaker.probe_at < until) {
@@ -133,226 +132,32 @@ static void drop_connection(te_publisher_t *pub, te_db_err_e err)
     pub->db_checked = 0;
 }
 
-/* --- one read of the outbox -------------------------------------------- */
+/* --- publishing -------------------------------------------------------- */
 
-static int same_stream(const te_outbox_row_t *a, const te_outbox_row_t *b)
+/* Whether the shards that we did not get are held by somebody who froze. Looked
+ * at rarely: it reads all locks of the server. */
+static te_db_err_e end_frozen(te_publisher_t *pub)
 {
-    return strcmp(a->user_id, b->user_id) == 0
-           && strcmp(a->topic, b->topic) == 0;
-}
-
-/* What one event's failure means: wait and try again, or give it up. */
-static te_db_err_e event_failed(te_publisher_t *pub, const te_sending_t *s)
-{
-    int attempts = s->row->attempts + 1;
-    int max = pub->transport->max_attempts;
-    const char *error = s->error ? s->error : "no reason given";
-    apr_interval_time_t wait;
-    apr_time_t retry_at;
-
-    te_db_renew(pub->db, BUDGET);
-    if (max > 0 && attempts > max) {
-        te_db_err_e err = te_outbox_park(pub->db, pub->round, s->row,
-                                         "handle", pub->settings->source,
-                                         error);
-
-        if (err == TE_DB_OK) {
-            te_log(TE_LOG_ALERT, 0, "TE0401", "an event is a dead letter "
-                   "(handle) and waits in taskevents.dead_letters: id %s, "
-                   "given up after %d attempts", s->row->event_id, attempts);
-        }
-        return err;
-    }
-    wait = pub->transport->wait(attempts,
-                                (unsigned int)rand_r(&pub->seed));
-    retry_at = apr_time_now() + wait;
-    if (pub->retry_at == 0 || retry_at < pub->retry_at) {
-        pub->retry_at = retry_at;
-    }
-    te_log(TE_LOG_WARNING, 0, "TE0504", "event %s failed (attempt %d) and is "
-           "tried again in %d ms; the later events of its user wait: %s",
-           s->row->event_id, attempts, (int)apr_time_as_msec(wait), error);
-    return te_outbox_failed(pub->db, pub->round, s->row, wait, error);
-}
-
-static void note_transport(te_publisher_t *pub, int works, const char *error)
-{
-    if (works && te_breaker_succeeded(&pub->breaker)) {
-        te_log(TE_LOG_NOTICE, 0, "TE0508", "the %s transport works again",
-               pub->transport->name);
-    }
-    if (!works && te_breaker_failed(&pub->breaker, apr_time_now())) {
-        te_log(TE_LOG_ERR, 0, "TE0507", "the %s transport does not take "
-               "events; they wait in the outbox and it is tried again every "
-               "%d ms: %s", pub->transport->name,
-               (int)apr_time_as_msec(pub->settings->breaker_cooldown),
-               error ? error : "no answer");
-    }
-}
-
-/* Send one wave and settle it.
- * @param goes_on  per stream: cleared when its event was not taken
- * @param works    cleared when the transport as a whole did not work */
-static te_db_err_e send_wave(te_publisher_t *pub, te_sending_t *wave,
-                             const int *streams, int n, char *goes_on,
-                             int *works)
-{
-    apr_array_header_t *accepted =
-        apr_array_make(pub->round, n, sizeof(te_outbox_row_t *));
-    const char *error = NULL;
-    te_db_err_e err = TE_DB_OK;
-    int i, taken = 0, unknown = 0;
-
-    pub->transport->send(pub->transport, wave, n, pub->round);
-    for (i = 0; i < n && err == TE_DB_OK; ++i) {
-        switch (wave[i].result) {
-        case TE_SENT_ACCEPTED:
-            APR_ARRAY_PUSH(accepted, const te_outbox_row_t *) = wave[i].row;
-            ++taken;
-            continue;
-        case TE_SENT_SETTLED:
-            ++taken;
-            continue;
-        case TE_SENT_FAILED:
-            err = event_failed(pub, &wave[i]);
-            break;
-        case TE_SENT_UNKNOWN:
-            ++unknown;
-            error = wave[i].error;
-            break;
-        }
-        goes_on[streams[i]] = 0;
-    }
-    if (taken > 0 || unknown > 0) {
-        note_transport(pub, unknown == 0, error);
-    }
-    *works = unknown == 0;
-    if (accepted->nelts > 0 && err == TE_DB_OK) {
-        te_db_renew(pub->db, BUDGET);
-        err = te_outbox_accepted(pub->db, pub->round, accepted);
-    }
-    return err;
-}
-
-/* Send what was read, wave by wave: the first event of every stream, then
- * the second of those whose first was taken, and so on. */
-static te_db_err_e send_rows(te_publisher_t *pub,
-                             const apr_array_header_t *rows, int *works)
-{
-    int n = rows->nelts, streams = 0, depth, deepest = 0, i;
-    apr_size_t room = (apr_size_t)n;
-    int *stream_of = apr_palloc(pub->round, sizeof(int) * room);
-    int *place_of = apr_palloc(pub->round, sizeof(int) * room);
-    int *wave_streams = apr_palloc(pub->round, sizeof(int) * room);
-    char *goes_on = apr_palloc(pub->round, room);
-    te_sending_t *wave = apr_palloc(pub->round, sizeof *wave * room);
-    te_db_err_e err = TE_DB_OK;
-
-    for (i = 0; i < n; ++i) {
-        if (i > 0 && same_stream(APR_ARRAY_IDX(rows, i, te_outbox_row_t *),
-                                 APR_ARRAY_IDX(rows, i - 1,
-                                               te_outbox_row_t *))) {
-            stream_of[i] = stream_of[i - 1];
-            place_of[i] = place_of[i - 1] + 1;
-        }
-        else {
-            stream_of[i] = streams++;
-            place_of[i] = 0;
-        }
-        deepest = place_of[i] > deepest ? place_of[i] : deepest;
-    }
-    memset(goes_on, 1, (apr_size_t)streams);
-    *works = 1;
-    for (depth = 0; depth <= deepest; ++depth) {
-        int count = 0;
-
-        for (i = 0; i < n; ++i) {
-            if (place_of[i] == depth && goes_on[stream_of[i]]) {
-                memset(&wave[count], 0, sizeof wave[count]);
-                wave[count].row = APR_ARRAY_IDX(rows, i, te_outbox_row_t *);
-                wave[count].result = TE_SENT_UNKNOWN;
-                wave_streams[count++] = stream_of[i];
-            }
-        }
-        if (count == 0 || (depth > 0 && is_stopping(pub))) {
-            break;
-        }
-        err = send_wave(pub, wave, wave_streams, count, goes_on, works);
-        if (err != TE_DB_OK || !*works) {
-            break;
-        }
-    }
-    return err;
-}
-
-/* --- draining ---------------------------------------------------------- */
-
-static void remember_place(te_publisher_t *pub, const apr_array_header_t *rows)
-{
-    const te_outbox_row_t *last =
-        APR_ARRAY_IDX(rows, rows->nelts - 1, const te_outbox_row_t *);
-
-    apr_cpystrn(pub->last_user, last->user_id, sizeof pub->last_user);
-    apr_cpystrn(pub->last_topic, last->topic, sizeof pub->last_topic);
-    pub->after_user = pub->last_user;
-    pub->after_topic = pub->last_topic;
-}
-
-static void start_over(te_publisher_t *pub)
-{
-    pub->after_user = pub->after_topic = "";
-}
-
-/* Publish until nothing is due in the shards we hold. */
-static te_db_err_e drain(te_publisher_t *pub, const char *shards)
-{
-    te_db_err_e err = TE_DB_OK;
-    apr_array_header_t *rows;
-    int works = 1, probing;
-
-    start_over(pub);
-    while (!is_stopping(pub) && works
-           && te_breaker_allows(&pub->breaker, apr_time_now())) {
-        apr_pool_clear(pub->round);
-        te_db_renew(pub->db, BUDGET);
-        probing = pub->breaker.state == TE_BREAKER_HALF_OPEN;
-        err = te_outbox_heads(pub->db, pub->round, shards, pub->after_user,
-                              pub->after_topic,
-                              probing ? 1 : STREAMS_PER_READ,
-                              probing ? 1 : EVENTS_PER_STREAM, &rows);
-        if (err != TE_DB_OK) {
-            break;
-        }
-        if (rows->nelts == 0) {
-            if (*pub->after_user == '\0') {
-                break;
-            }
-            start_over(pub);
-            continue;
-        }
-        remember_place(pub, rows);
-        err = send_rows(pub, rows, &works);
-        if (err != TE_DB_OK) {
-            break;
-        }
-    }
-    return err;
-}
-
-/* Whether anything is due anywhere: who found our shards locked went away in
- * the belief that we would see its row. */
-static te_db_err_e look_again(te_publisher_t *pub, int *more)
-{
-    char all[TE_OUTBOX_SHARDS];
-    apr_array_header_t *rows;
+    apr_time_t now = apr_time_now();
     te_db_err_e err;
+    int n;
 
-    memset(all, 1, sizeof all);
-    err = te_outbox_heads(pub->db, pub->round, all, "", "", 1, 1, &rows);
-    *more = err == TE_DB_OK && rows->nelts > 0;
+    if (now < pub->frozen_at) {
+        return TE_DB_OK;
+    }
+    pub->frozen_at = now + FROZEN_CHECK;
+    err = te_outbox_end_frozen(pub->db, pub->round, FROZEN_SILENCE, &n);
+    if (n > 0) {
+        te_log(TE_LOG_WARNING, 0, "TE0509", "%d publisher session(s) held "
+               "shards of the outbox without a sign of life for %d s and "
+               "were ended; look for a stopped or unreachable child", n,
+               (int)apr_time_sec(FROZEN_SILENCE));
+    }
     return err;
 }
 
+/* Who finds a shard locked goes away in the belief that its holder will see
+ * the row: so a holder looks once more after giving back. */
 static te_db_err_e publish(te_publisher_t *pub)
 {
     char shards[TE_OUTBOX_SHARDS];
@@ -362,18 +167,22 @@ static te_db_err_e publish(te_publisher_t *pub)
     for (round = 0; round < 2 && more && !is_stopping(pub)
                     && te_breaker_allows(&pub->breaker, apr_time_now());
          ++round) {
+        apr_pool_clear(pub->round);
         te_db_renew(pub->db, BUDGET);
         err = te_outbox_lock(pub->db, shards, &held);
+        if (err == TE_DB_OK && held < TE_OUTBOX_SHARDS) {
+            err = end_frozen(pub);
+        }
         if (err != TE_DB_OK || held == 0) {
             break;
         }
-        err = drain(pub, shards);
+        err = te_drain(&pub->drain, shards);
         te_db_renew(pub->db, BUDGET);
         if (err != TE_DB_OK
             || (err = te_outbox_unlock(pub->db)) != TE_DB_OK) {
             break;
         }
-        err = look_again(pub, &more);
+        err = te_drain_look(&pub->drain, &more);
         if (err != TE_DB_OK) {
             break;
         }
@@ -452,6 +261,13 @@ apr_status_t te_publisher_start(te_publisher_t **out,
         apr_pool_destroy(pub->pool);
         return rv;
     }
+    pub->drain.settings = settings;
+    pub->drain.db = pub->db;
+    pub->drain.transport = pub->transport;
+    pub->drain.breaker = &pub->breaker;
+    pub->drain.pool = pub->round;
+    pub->drain.seed = &pub->seed;
+    pub->drain.stopping = &pub->stopping;
     *out = pub;
     return apr_thread_create(&pub->thread, NULL, run, pub, p);
 }

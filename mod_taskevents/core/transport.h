@@ -9,7 +9,10 @@
 typedef enum {
     TE_SENT_ACCEPTED,           /* it has it: the outbox may forget the row */
     TE_SENT_SETTLED,            /* it has it, and the row is gone already */
-    TE_SENT_FAILED,             /* this event was refused */
+    TE_SENT_FAILED,             /* it could not take this one now */
+    TE_SENT_REFUSED,            /* it will never take this one */
+    TE_SENT_HELD,               /* not sent: its topic is not to be had, which
+                                 * the operator has to change */
     TE_SENT_UNKNOWN             /* the transport as a whole did not work: the
                                  * event may be there or not */
 } te_sent_e;
@@ -17,6 +20,9 @@ typedef enum {
 typedef struct te_sending_t {
     const te_outbox_row_t *row;
     te_sent_e result;
+    int maybe_refused;                  /* with TE_SENT_FAILED: alone in its
+                                         * request, so it may be the event or
+                                         * the request that was turned down */
     const char *error;                  /* when it was not sent */
 } te_sending_t;
 
@@ -24,8 +30,10 @@ typedef struct te_transport_t te_transport_t;
 
 struct te_transport_t {
     const char *name;
-    /* Failures of one event before it is given up; 0: never. */
+    /* Failures of one event before it is given up; 0: never, unless it was
+     * refused. */
     int max_attempts;
+    const char *stage;                  /* of the dead letters it makes */
     /* Send one wave: n events of n different streams. Sets each result. */
     void (*send)(te_transport_t *transport, te_sending_t *wave, int n,
                  apr_pool_t *p);

@@ -8,11 +8,15 @@
 
 #include "../base/http_client.h"
 #include "../base/json.h"
+#include "../base/text.h"
 #include "backoff.h"
 #include "transport.h"
 
 #define MAX_REQUEST_BYTES (1024 * 1024)     /* daprd reads 4 MiB */
 #define IN_FLIGHT 4
+#define HEADERS_MAX 4
+#define STRANGE_ANSWERS 3
+#define HEALTH_TIMEOUT apr_time_from_sec(1)
 #define STOP_GRACE apr_time_from_sec(2)
 
 typedef struct {
@@ -20,7 +24,9 @@ typedef struct {
     const te_settings_t *settings;
     te_http_client_t *client;
     const char *urls[TE_TOPIC_COUNT];
-    const char *headers[3];
+    const char *health_url;
+    const char *token_header;           /* NULL: no token */
+    int strange_answers;                /* in a row */
 } dapr_t;
 
 /* One bulk request: some events of one topic. */
@@ -38,7 +44,8 @@ static const char entry_format[] =
  * nothing that JSON would escape. */
 #define ENTRY_OVERHEAD 320
 
-static const char *bulk_body(apr_pool_t *p, const bulk_t *bulk)
+static const char *bulk_body(apr_pool_t *p, const bulk_t *bulk,
+                             apr_size_t *size)
 {
     char *body = apr_palloc(p, bulk->bytes + 3), *o = body;
     int i;
@@ -55,7 +62,7 @@ static const char *bulk_body(apr_pool_t *p, const bulk_t *bulk)
         *o++ = '}';
     }
     *o++ = ']';
-    *o = '\0';
+    *size = (apr_size_t)(o - body);
     return body;
 }
 
@@ -130,6 +137,13 @@ static void settle_some(const bulk_t *bulk, const json_t *failed,
         }
     }
     settle_all(bulk, TE_SENT_ACCEPTED, NULL);
+    if (bulk->sendings->nelts > 1
+        && apr_hash_count(errors) >= (unsigned int)bulk->sendings->nelts) {
+        /* the broker is away, not every single event at fault */
+        settle_all(bulk, TE_SENT_UNKNOWN, "the broker took none of a "
+                   "request's events");
+        return;
+    }
     for (i = 0; i < bulk->sendings->nelts; ++i) {
         te_sending_t *s = APR_ARRAY_IDX(bulk->sendings, i, te_sending_t *);
 
@@ -141,51 +155,225 @@ static void settle_some(const bulk_t *bulk, const json_t *failed,
     }
 }
 
-static void settle(const bulk_t *bulk, const te_http_request_t *request,
-                   apr_pool_t *p)
+/* What an answer means for a request as a whole. */
+typedef enum {
+    ANSWER_SETTLED,             /* each event has its result */
+    ANSWER_REFUSED,             /* something in it cannot be taken: all of it
+                                 * was turned down */
+    ANSWER_NO_TOPIC,            /* the topic or the component is not there, or
+                                 * not for us */
+    ANSWER_UNKNOWN
+} answer_e;
+
+static int is_one_of(const char *code, const char *const *codes)
+{
+    for (; code != NULL && *codes != NULL; ++codes) {
+        if (strcmp(code, *codes) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* dapr/dapr pkg/api/errors/pubsub.go: by status and errorCode, for a bad
+ * event is a 500 too. */
+static answer_e classify(int status, const char *code)
+{
+    static const char *const about_events[] = {
+        "ERR_PUBSUB_EVENTS_SER", "ERR_PUBSUB_CLOUD_EVENTS_SER", NULL};
+    static const char *const about_topics[] = {
+        "ERR_PUBSUB_FORBIDDEN", "ERR_PUBSUB_NOT_FOUND",
+        "ERR_PUBSUB_NOT_CONFIGURED", "ERR_PUBSUB_EMPTY",
+        "ERR_TOPIC_NAME_EMPTY", NULL};
+
+    if (is_one_of(code, about_events) || status == 413) {
+        return ANSWER_REFUSED;
+    }
+    if (is_one_of(code, about_topics) || status == 403 || status == 404) {
+        return ANSWER_NO_TOPIC;
+    }
+    return ANSWER_UNKNOWN;
+}
+
+static answer_e settle(const bulk_t *bulk, const te_http_request_t *request,
+                       apr_pool_t *p)
 {
     const json_t *answer, *failed;
-    const char *detail, *code;
+    const char *detail, *code, *error;
+    answer_e kind;
 
     if (request->status == 204) {
         settle_all(bulk, TE_SENT_ACCEPTED, NULL);
-        return;
+        return ANSWER_SETTLED;
     }
     if (request->status == 0) {
         settle_all(bulk, TE_SENT_UNKNOWN, request->error);
-        return;
+        return ANSWER_UNKNOWN;
     }
     answer = te_json_parse(p, request->answer, request->answer_size, &detail);
     failed = json_object_get(answer, "failedEntries");
     if (request->status == 500 && json_is_array(failed)) {
         settle_some(bulk, failed, p);
-        return;
+        return ANSWER_SETTLED;
     }
     code = te_json_get_string(answer, "errorCode");
-    settle_all(bulk, TE_SENT_UNKNOWN,
-               apr_psprintf(p, "the sidecar answered %d %s", request->status,
-                            code ? code : ""));
+    error = apr_psprintf(p, "the sidecar answered %d %s", request->status,
+                         code ? te_text_printable(p, code) : "");
+    kind = classify(request->status, code);
+    settle_all(bulk, kind == ANSWER_REFUSED ? TE_SENT_REFUSED
+                     : kind == ANSWER_NO_TOPIC ? TE_SENT_HELD
+                                               : TE_SENT_UNKNOWN, error);
+    return kind;
+}
+
+static void fill(const dapr_t *dapr, const bulk_t *bulk,
+                 te_http_request_t *request, const char **headers,
+                 apr_pool_t *p)
+{
+    const te_outbox_row_t *first =
+        APR_ARRAY_IDX(bulk->sendings, 0, te_sending_t *)->row;
+    int n = 0;
+
+    headers[n++] = "Content-Type: application/json";
+    if (dapr->token_header != NULL) {
+        headers[n++] = dapr->token_header;
+    }
+    /* of several events the first one's trace names the request */
+    if (first->traceparent != NULL) {
+        headers[n++] = apr_pstrcat(p, "traceparent: ", first->traceparent,
+                                   NULL);
+    }
+    headers[n] = NULL;
+    memset(request, 0, sizeof *request);
+    request->url = bulk->url;
+    request->headers = headers;
+    request->body = bulk_body(p, bulk, &request->body_size);
+}
+
+static void send_refused(dapr_t *dapr, const bulk_t *bulk, apr_pool_t *p);
+
+/* Send some of a refused request by themselves. */
+static void send_part(dapr_t *dapr, const bulk_t *whole, int start, int n,
+                      apr_pool_t *p)
+{
+    const char *headers[HEADERS_MAX];
+    te_http_request_t request;
+    bulk_t part;
+    int i;
+
+    part.url = whole->url;
+    part.bytes = 0;
+    part.sendings = apr_array_make(p, n, sizeof(te_sending_t *));
+    for (i = start; i < start + n; ++i) {
+        te_sending_t *s = APR_ARRAY_IDX(whole->sendings, i, te_sending_t *);
+
+        APR_ARRAY_PUSH(part.sendings, te_sending_t *) = s;
+        part.bytes += s->row->event_size + ENTRY_OVERHEAD;
+    }
+    fill(dapr, &part, &request, headers, p);
+    te_http_perform(dapr->client, &request, 1,
+                    dapr->settings->publish_timeout, STOP_GRACE, p);
+    switch (settle(&part, &request, p)) {
+    case ANSWER_UNKNOWN:
+        if (request.status != 500) {
+            break;
+        }
+        settle_all(&part, TE_SENT_REFUSED, "refused by the sidecar");
+        /* fall through */
+    case ANSWER_REFUSED:
+        send_refused(dapr, &part, p);
+        break;
+    case ANSWER_SETTLED:
+    case ANSWER_NO_TOPIC:
+        break;
+    }
+}
+
+/* One bad event turns down a whole request: halve it until it stands alone.
+ * When nothing of it is taken it is not one event that is wrong. */
+static void send_refused(dapr_t *dapr, const bulk_t *bulk, apr_pool_t *p)
+{
+    int n = bulk->sendings->nelts;
+
+    if (n > 1) {
+        send_part(dapr, bulk, 0, n / 2, p);
+        send_part(dapr, bulk, n / 2, n - n / 2, p);
+    }
+}
+
+/* Which event is wrong is certain only when another one of the same request
+ * was taken. */
+static void check_refusals(const bulk_t *bulk)
+{
+    int i, n = bulk->sendings->nelts, refused = 0;
+
+    for (i = 0; i < n; ++i) {
+        refused += APR_ARRAY_IDX(bulk->sendings, i, te_sending_t *)->result
+                   == TE_SENT_REFUSED;
+    }
+    if (refused < n) {
+        return;
+    }
+    if (n > 1) {
+        settle_all(bulk, TE_SENT_UNKNOWN,
+                   "the sidecar refuses every event of a request");
+        return;
+    }
+    APR_ARRAY_IDX(bulk->sendings, 0, te_sending_t *)->result = TE_SENT_FAILED;
+    APR_ARRAY_IDX(bulk->sendings, 0, te_sending_t *)->maybe_refused = 1;
+}
+
+/* A 500 that names no event, again and again, from a sidecar that says it is
+ * well: then something in the request is what it cannot digest. */
+static int is_indigestible(dapr_t *dapr, const te_http_request_t *failed,
+                           apr_pool_t *p)
+{
+    const char *const headers[] = {dapr->token_header, NULL};
+    te_http_request_t health;
+
+    if (failed->status != 500) {
+        dapr->strange_answers = 0;
+        return 0;
+    }
+    if (++dapr->strange_answers < STRANGE_ANSWERS) {
+        return 0;
+    }
+    dapr->strange_answers = 0;
+    memset(&health, 0, sizeof health);
+    health.url = dapr->health_url;
+    health.headers = headers;
+    te_http_perform(dapr->client, &health, 1, HEALTH_TIMEOUT, STOP_GRACE, p);
+    return health.status == 204;
 }
 
 static void send_bulks(dapr_t *dapr, const apr_array_header_t *bulks,
                        int start, int n, apr_pool_t *p)
 {
     te_http_request_t requests[IN_FLIGHT];
+    const char *headers[IN_FLIGHT][HEADERS_MAX];
     int i;
 
-    memset(requests, 0, sizeof requests);
     for (i = 0; i < n; ++i) {
-        const bulk_t *bulk = &APR_ARRAY_IDX(bulks, start + i, bulk_t);
-
-        requests[i].url = bulk->url;
-        requests[i].headers = dapr->headers;
-        requests[i].body = bulk_body(p, bulk);
-        requests[i].body_size = strlen(requests[i].body);
+        fill(dapr, &APR_ARRAY_IDX(bulks, start + i, bulk_t), &requests[i],
+             headers[i], p);
     }
     te_http_perform(dapr->client, requests, n,
                     dapr->settings->publish_timeout, STOP_GRACE, p);
     for (i = 0; i < n; ++i) {
-        settle(&APR_ARRAY_IDX(bulks, start + i, bulk_t), &requests[i], p);
+        const bulk_t *bulk = &APR_ARRAY_IDX(bulks, start + i, bulk_t);
+
+        answer_e answer = settle(bulk, &requests[i], p);
+
+        if (answer == ANSWER_REFUSED
+            || (answer == ANSWER_UNKNOWN
+                && is_indigestible(dapr, &requests[i], p))) {
+            settle_all(bulk, TE_SENT_REFUSED, "refused by the sidecar");
+            send_refused(dapr, bulk, p);
+            check_refusals(bulk);
+        }
+        else if (answer == ANSWER_SETTLED) {
+            dapr->strange_answers = 0;
+        }
     }
 }
 
@@ -198,7 +386,7 @@ static void dapr_send(te_transport_t *transport, te_sending_t *wave, int n,
 
     for (i = 0; i < n; ++i) {
         if (url_of(dapr, wave[i].row->topic) == NULL) {
-            wave[i].result = TE_SENT_FAILED;
+            wave[i].result = TE_SENT_HELD;
             wave[i].error = "TaskEventsTopic no longer names its topic";
             continue;
         }
@@ -225,6 +413,7 @@ apr_status_t te_transport_dapr(te_transport_t **out,
 
     dapr->base.name = "dapr";
     dapr->base.send = dapr_send;
+    dapr->base.stage = "publish";
     dapr->base.wait = te_backoff;
     dapr->base.stop = dapr_stop;
     dapr->settings = settings;
@@ -238,11 +427,12 @@ apr_status_t te_transport_dapr(te_transport_t **out,
                                         p, settings->topics[i]),
                                     NULL);
     }
-    dapr->headers[0] = "Content-Type: application/json";
     if (settings->dapr_token != NULL) {
-        dapr->headers[1] = apr_pstrcat(p, "dapr-api-token: ",
+        dapr->token_header = apr_pstrcat(p, "dapr-api-token: ",
                                        settings->dapr_token, NULL);
     }
+    dapr->health_url = apr_pstrcat(p, settings->dapr_url,
+                                   "/v1.0/healthz/outbound", NULL);
     *out = &dapr->base;
     return te_http_client_create(&dapr->client, p);
 }

@@ -70,6 +70,7 @@ apr_status_t te_transport_local(te_transport_t **out,
 
     local->base.name = "local";
     local->base.max_attempts = 3;
+    local->base.stage = "handle";
     local->base.send = local_send;
     local->base.wait = local_wait;
     local->base.stop = local_stop;

@@ -37,6 +37,7 @@ struct te_db_t {
     apr_dbd_t *handle;
     PGconn *conn;                       /* NULL: not connected */
     PGresult *last;
+    int unfinished;                     /* te_db_start without its end */
     apr_time_t deadline;
     char prepared[TE_STATEMENT_COUNT];
     char message[MESSAGE_MAX];
@@ -160,6 +161,7 @@ void te_db_close(te_db_t *db)
     db->connection_pool = NULL;
     db->handle = NULL;
     db->conn = NULL;
+    db->unfinished = 0;
     memset(db->prepared, 0, sizeof db->prepared);
 }
 
@@ -423,6 +425,9 @@ static int send_all(te_db_t *db, const te_statement_t *s,
 /* A pipeline begins: what the last call left is gone. */
 static int begin_call(te_db_t *db)
 {
+    if (te_db_finish(db) != TE_DB_OK) {
+        return 0;
+    }
     te_db_clear(db);
     db->message[0] = db->constraint[0] = '\0';
     if (db->conn == NULL) {
@@ -479,6 +484,37 @@ te_db_err_e te_db_run(te_db_t *db, te_statement_e statement, int tx,
     err = end_statement(db, wanted, result);
     if (err == TE_DB_OK) {
         db->prepared[statement] = 1;
+    }
+    return err;
+}
+
+te_db_err_e te_db_start(te_db_t *db, te_statement_e statement,
+                        const char *const *params)
+{
+    int wanted;
+
+    if (!begin_call(db)
+        || !send_all(db, te_statement(statement), statement, TE_TX_NONE,
+                     params, &wanted)) {
+        return lose(db);
+    }
+    db->unfinished = 1;
+    /* if preparing it fails the whole call does, and the connection ends */
+    db->prepared[statement] = 1;
+    return TE_DB_OK;
+}
+
+te_db_err_e te_db_finish(te_db_t *db)
+{
+    te_db_err_e err;
+
+    if (!db->unfinished) {
+        return TE_DB_OK;
+    }
+    db->unfinished = 0;
+    err = end_call(db, -1);
+    if (err != TE_DB_OK) {
+        lose(db);
     }
     return err;
 }

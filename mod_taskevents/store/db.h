@@ -86,6 +86,10 @@ void te_db_rollback(te_db_t *db);
 /* COMMIT what te_db_* calls left open with TE_TX_BEGIN. */
 te_db_err_e te_db_commit(te_db_t *db);
 
+/* Wait for the end of what was started without waiting (te_outbox_accepted).
+ * A failure closes the connection. */
+te_db_err_e te_db_finish(te_db_t *db);
+
 /* Whether two numbers of the session agree: PostgreSQL's own process id and
  * the one libpq was told. They differ behind a transaction pooler, where
  * session locks are worthless. @return 1 the same, 0 not, -1 no answer */

@@ -30,6 +30,12 @@ te_db_err_e te_db_run(te_db_t *db, te_statement_e statement, int tx,
 te_db_err_e te_db_run_text(te_db_t *db, const char *sql, int n,
                            const char *const *params, PGresult **result);
 
+/* Send a statement of its own transaction and do not wait: its end is awaited
+ * by te_db_finish, or by the next call, which fails if it failed. Its rows
+ * are not kept. After a failure the connection is closed. */
+te_db_err_e te_db_start(te_db_t *db, te_statement_e statement,
+                        const char *const *params);
+
 void te_db_clear(te_db_t *db);
 
 /* Copies of what a column holds, NULL for SQL NULL. */

@@ -8,6 +8,7 @@
 /* First half of the two-part advisory keys: "te" and a number of ours, so
  * that other users of the same database do not take our locks. */
 #define LOCK_SPACE "1952776754"
+#define TRACE_LENGTH 55
 
 te_db_err_e te_outbox_lock(te_db_t *db, char *shards, int *n)
 {
@@ -38,6 +39,20 @@ te_db_err_e te_outbox_unlock(te_db_t *db)
     return te_db_run(db, TE_OUTBOX_UNLOCK, TE_TX_NONE, NULL, &r);
 }
 
+te_db_err_e te_outbox_end_frozen(te_db_t *db, apr_pool_t *p,
+                                 apr_interval_time_t silence, int *n)
+{
+    const char *params[2];
+    te_db_err_e err;
+    PGresult *r;
+
+    params[0] = LOCK_SPACE;
+    params[1] = te_db_from_int64(p, apr_time_sec(silence));
+    err = te_db_run(db, TE_OUTBOX_END_FROZEN, TE_TX_NONE, params, &r);
+    *n = err == TE_DB_OK ? PQntuples(r) : 0;
+    return err;
+}
+
 static const char *shard_list(apr_pool_t *p, const char *shards)
 {
     const char *list = "{";
@@ -49,6 +64,21 @@ static const char *shard_list(apr_pool_t *p, const char *shards)
         }
     }
     return apr_pstrcat(p, list, "}", NULL);
+}
+
+/* The event's own trace, out of the text that core/event.c wrote: 55
+ * characters of hex and dashes. */
+static const char *find_trace(apr_pool_t *p, const char *event)
+{
+    static const char member[] = "\"traceparent\":\"";
+    const char *at = strstr(event, member);
+
+    if (at == NULL) {
+        return NULL;
+    }
+    at += sizeof member - 1;
+    return strspn(at, "0123456789abcdefABCDEF-") == TRACE_LENGTH
+               ? apr_pstrmemdup(p, at, TRACE_LENGTH) : NULL;
 }
 
 static te_outbox_row_t *read_row(apr_pool_t *p, const PGresult *r, int i)
@@ -63,6 +93,7 @@ static te_outbox_row_t *read_row(apr_pool_t *p, const PGresult *r, int i)
     row->event = te_db_text(p, r, i, 5);
     row->event_size = (apr_size_t)PQgetlength(r, i, 5);
     row->attempts = (int)te_db_int64(r, i, 6);
+    row->traceparent = find_trace(p, row->event);
     return row;
 }
 
@@ -96,7 +127,6 @@ te_db_err_e te_outbox_accepted(te_db_t *db, apr_pool_t *p,
 {
     apr_array_header_t *columns[4];
     const char *params[4];
-    PGresult *r;
     int i;
 
     for (i = 0; i < 4; ++i) {
@@ -115,7 +145,7 @@ te_db_err_e te_outbox_accepted(te_db_t *db, apr_pool_t *p,
     for (i = 0; i < 4; ++i) {
         params[i] = te_db_from_array(p, columns[i]);
     }
-    return te_db_run(db, TE_OUTBOX_ACCEPTED, TE_TX_NONE, params, &r);
+    return te_db_start(db, TE_OUTBOX_ACCEPTED, params);
 }
 
 static void name_row(apr_pool_t *p, const te_outbox_row_t *row,

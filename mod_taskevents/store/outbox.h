@@ -17,6 +17,7 @@ typedef struct te_outbox_row_t {
     const char *event_id;
     const char *event;                  /* the whole CloudEvent */
     apr_size_t event_size;
+    const char *traceparent;            /* NULL: none in sight */
     int attempts;
 } te_outbox_row_t;
 
@@ -30,6 +31,12 @@ te_db_err_e te_outbox_lock(te_db_t *db, char *shards, int *n);
 
 te_db_err_e te_outbox_unlock(te_db_t *db);
 
+/* End the session of a publisher that holds a shard but has not said a word
+ * to PostgreSQL for `silence`: it is frozen or behind a dead network.
+ * @param n  how many were ended */
+te_db_err_e te_outbox_end_frozen(te_db_t *db, apr_pool_t *p,
+                                 apr_interval_time_t silence, int *n);
+
 /* The oldest events of the streams in these shards whose oldest one is due.
  * @param after_user, after_topic  start behind this stream ("": the first)
  * @param streams, each            at most that many streams, and events of one
@@ -38,7 +45,9 @@ te_db_err_e te_outbox_heads(te_db_t *db, apr_pool_t *p, const char *shards,
                             const char *after_user, const char *after_topic,
                             int streams, int each, apr_array_header_t **rows);
 
-/* The transport has these: forget them. rows: te_outbox_row_t * */
+/* The transport has these: forget them. rows: te_outbox_row_t *. Returns when
+ * PostgreSQL has been told; te_db_finish, or the next call, says how it
+ * went. */
 te_db_err_e te_outbox_accepted(te_db_t *db, apr_pool_t *p,
                                const apr_array_header_t *rows);
 

@@ -296,6 +296,20 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         " FROM generate_series(0, 15) AS shard"},
     [TE_OUTBOX_UNLOCK] = {"te_outbox_unlock", 0,
         "SELECT pg_advisory_unlock_all()"},
+    /* $1 the key of the locks $2 seconds of silence -> those ended. A healthy
+     * holder of a shard asks something every few seconds. */
+    [TE_OUTBOX_END_FROZEN] = {"te_outbox_end_frozen", 2,
+        "SELECT pid FROM ("
+        " SELECT DISTINCT a.pid FROM pg_locks l"
+        "  JOIN pg_stat_activity a USING (pid)"
+        "  WHERE l.locktype = 'advisory' AND l.granted"
+        "   AND l.database = (SELECT oid FROM pg_database"
+        "    WHERE datname = current_database())"
+        "   AND l.classid = $1::int::oid AND l.objid < 16"
+        "   AND l.objsubid = 2 AND a.pid <> pg_backend_pid()"
+        "   AND a.state = 'idle' AND a.state_change < clock_timestamp()"
+        "    - $2::int * interval '1 second') AS frozen"
+        " WHERE pg_terminate_backend(pid)"},
     [TE_OUTBOX_HEADS] = {"te_outbox_heads", 5, outbox_heads},
     /* $1 shards $2 users $3 topics $4 sequences; a delete that is lost in a
      * crash repeats events, which consumers tell by their ids */

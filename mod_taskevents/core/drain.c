@@ -1,0 +1,337 @@
+#include "drain.h"
+
+#include <apr_atomic.h>
+#include <apr_strings.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/log.h"
+
+#define STREAMS_PER_READ 1024
+#define EVENTS_PER_STREAM 16
+#define BUDGET apr_time_from_sec(3)
+#define HOLD apr_time_from_sec(5)
+#define REFUSALS_MAX 3          /* of an event that is alone in its request */
+
+/* What was read, in the order in which it is sent. */
+typedef struct {
+    int n;                              /* rows */
+    te_outbox_row_t *const *rows;
+    int *stream_of;                     /* a row's stream, counted from 0 */
+    int *place_of;                      /* a row's place in it */
+    int deepest;                        /* longest stream */
+    char *stopped;                      /* per stream: no more for now */
+} reading_t;
+
+/* One event of each of several streams. */
+typedef struct {
+    int n;
+    te_sending_t *sendings;
+    int *streams;
+} wave_t;
+
+static int is_stopping(const te_drain_t *d)
+{
+    return apr_atomic_read32((volatile apr_uint32_t *)d->stopping) != 0;
+}
+
+/* --- topics that are not to be had ------------------------------------- */
+
+static int is_held(const te_drain_t *d, const char *topic)
+{
+    int i;
+
+    for (i = 0; i < TE_TOPIC_COUNT; ++i) {
+        if (d->held_until[i] > apr_time_now()
+            && strcmp(d->held_topic[i], topic) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Configuration, not an outage: the other topics go on. */
+static void hold(te_drain_t *d, const char *topic, const char *error)
+{
+    apr_time_t now = apr_time_now();
+    int i, place = 0;
+
+    for (i = 0; i < TE_TOPIC_COUNT; ++i) {
+        if (strcmp(d->held_topic[i], topic) == 0) {
+            place = i;
+            break;
+        }
+        if (d->held_until[i] < d->held_until[place]) {
+            place = i;
+        }
+    }
+    if (d->held_until[place] < now) {
+        te_log(TE_LOG_ERR, 0, "TE0510", "the sidecar does not let events into "
+               "topic %s; they wait in the outbox and are tried again every "
+               "%d s. Look at TaskEventsPubsub, TaskEventsTopic and the "
+               "component's scopes: %s", topic, (int)apr_time_sec(HOLD),
+               error ? error : "");
+    }
+    apr_cpystrn(d->held_topic[place], topic, sizeof d->held_topic[place]);
+    d->held_until[place] = now + HOLD;
+}
+
+/* --- one event that was not taken -------------------------------------- */
+
+static te_db_err_e park(te_drain_t *d, const te_sending_t *s,
+                        const char *error)
+{
+    te_db_err_e err = te_outbox_park(d->db, d->pool, s->row,
+                                     d->transport->stage,
+                                     d->settings->source, error);
+
+    if (err == TE_DB_OK) {
+        te_log(TE_LOG_ALERT, 0, "TE0401", "an event is a dead letter (%s) and "
+               "waits in taskevents.dead_letters: id %s, given up after %d "
+               "attempt(s)", d->transport->stage, s->row->event_id,
+               s->row->attempts + 1);
+    }
+    return err;
+}
+
+static te_db_err_e postpone(te_drain_t *d, const te_sending_t *s,
+                            const char *error)
+{
+    int attempts = s->row->attempts + 1;
+    apr_interval_time_t wait =
+        d->transport->wait(attempts, (unsigned int)rand_r(d->seed));
+    apr_time_t retry_at = apr_time_now() + wait;
+
+    if (d->retry_at == 0 || retry_at < d->retry_at) {
+        d->retry_at = retry_at;
+    }
+    te_log(TE_LOG_WARNING, 0, "TE0504", "event %s failed (attempt %d) and is "
+           "tried again in %d ms; the later events of its user wait: %s",
+           s->row->event_id, attempts, (int)apr_time_as_msec(wait), error);
+    return te_outbox_failed(d->db, d->pool, s->row, wait, error);
+}
+
+static te_db_err_e not_taken(te_drain_t *d, const te_sending_t *s)
+{
+    int attempts = s->row->attempts + 1;
+    int max = s->maybe_refused ? REFUSALS_MAX : d->transport->max_attempts;
+    const char *error = s->error ? s->error : "no reason given";
+
+    te_db_renew(d->db, BUDGET);
+    return s->result == TE_SENT_REFUSED || (max > 0 && attempts > max)
+               ? park(d, s, error) : postpone(d, s, error);
+}
+
+/* --- waves ------------------------------------------------------------- */
+
+static void note_transport(te_drain_t *d, int works, const char *error)
+{
+    if (works && te_breaker_succeeded(d->breaker)) {
+        te_log(TE_LOG_NOTICE, 0, "TE0508", "the %s transport works again",
+               d->transport->name);
+    }
+    if (!works && te_breaker_failed(d->breaker, apr_time_now())) {
+        te_log(TE_LOG_ERR, 0, "TE0507", "the %s transport does not take "
+               "events; they wait in the outbox and it is tried again every "
+               "%d ms: %s", d->transport->name,
+               (int)apr_time_as_msec(d->settings->breaker_cooldown),
+               error ? error : "no answer");
+    }
+}
+
+/* What came of a wave.
+ * @param works     cleared when the transport as a whole did not work
+ * @param progress  set when some row will not be read again as it was */
+static te_db_err_e settle(te_drain_t *d, const wave_t *wave, char *stopped,
+                          int *works, int *progress)
+{
+    apr_array_header_t *accepted =
+        apr_array_make(d->pool, wave->n, sizeof(te_outbox_row_t *));
+    const char *error = NULL;
+    te_db_err_e err = TE_DB_OK;
+    int i, taken = 0;
+
+    for (i = 0; i < wave->n && err == TE_DB_OK; ++i) {
+        const te_sending_t *s = &wave->sendings[i];
+
+        switch (s->result) {
+        case TE_SENT_ACCEPTED:
+            APR_ARRAY_PUSH(accepted, const te_outbox_row_t *) = s->row;
+            ++taken;
+            continue;
+        case TE_SENT_SETTLED:
+            ++taken;
+            continue;
+        case TE_SENT_FAILED:
+        case TE_SENT_REFUSED:
+            err = not_taken(d, s);
+            *progress = 1;
+            break;
+        case TE_SENT_HELD:
+            hold(d, s->row->topic, s->error);
+            break;
+        case TE_SENT_UNKNOWN:
+            *works = 0;
+            error = s->error;
+            break;
+        }
+        stopped[wave->streams[i]] = 1;
+    }
+    if (taken > 0 || !*works) {
+        note_transport(d, *works, error);
+    }
+    *progress |= taken > 0;
+    if (accepted->nelts > 0 && err == TE_DB_OK) {
+        te_db_renew(d->db, BUDGET);
+        err = te_outbox_accepted(d->db, d->pool, accepted);
+    }
+    return err;
+}
+
+/* The event at this depth of each stream that goes on. */
+static void pick(te_drain_t *d, const reading_t *in, int depth, wave_t *wave)
+{
+    int i;
+
+    wave->n = 0;
+    for (i = 0; i < in->n; ++i) {
+        if (in->place_of[i] == depth && !in->stopped[in->stream_of[i]]) {
+            te_sending_t *s = &wave->sendings[wave->n];
+
+            if (is_held(d, in->rows[i]->topic)) {
+                in->stopped[in->stream_of[i]] = 1;
+                continue;
+            }
+            memset(s, 0, sizeof *s);
+            s->row = in->rows[i];
+            s->result = TE_SENT_UNKNOWN;
+            wave->streams[wave->n++] = in->stream_of[i];
+        }
+    }
+}
+
+static int same_stream(const te_outbox_row_t *a, const te_outbox_row_t *b)
+{
+    return strcmp(a->user_id, b->user_id) == 0
+           && strcmp(a->topic, b->topic) == 0;
+}
+
+static void number_streams(te_drain_t *d, const apr_array_header_t *rows,
+                           reading_t *in)
+{
+    apr_size_t room = (apr_size_t)rows->nelts;
+    int i, streams = 0;
+
+    memset(in, 0, sizeof *in);
+    in->n = rows->nelts;
+    in->rows = (te_outbox_row_t *const *)rows->elts;
+    in->stream_of = apr_palloc(d->pool, sizeof(int) * room);
+    in->place_of = apr_palloc(d->pool, sizeof(int) * room);
+    for (i = 0; i < in->n; ++i) {
+        int goes_on = i > 0 && same_stream(in->rows[i], in->rows[i - 1]);
+
+        in->place_of[i] = goes_on ? in->place_of[i - 1] + 1 : 0;
+        in->stream_of[i] = goes_on ? in->stream_of[i - 1] : streams++;
+        if (in->place_of[i] > in->deepest) {
+            in->deepest = in->place_of[i];
+        }
+    }
+    in->stopped = apr_pcalloc(d->pool, (apr_size_t)streams + 1);
+}
+
+/* Send what was read, wave by wave: the first event of every stream, then
+ * the second of those whose first was taken, and so on. Forgetting one wave
+ * in the outbox goes on while the next is on its way. */
+static te_db_err_e send_rows(te_drain_t *d, const apr_array_header_t *rows,
+                             int *works, int *progress)
+{
+    apr_size_t room = (apr_size_t)rows->nelts;
+    te_db_err_e err = TE_DB_OK;
+    reading_t in;
+    wave_t wave;
+    int depth;
+
+    number_streams(d, rows, &in);
+    wave.sendings = apr_palloc(d->pool, sizeof(te_sending_t) * room);
+    wave.streams = apr_palloc(d->pool, sizeof(int) * room);
+    for (depth = 0; depth <= in.deepest && err == TE_DB_OK && *works;
+         ++depth) {
+        pick(d, &in, depth, &wave);
+        if (wave.n == 0 || (depth > 0 && is_stopping(d))) {
+            break;
+        }
+        d->transport->send(d->transport, wave.sendings, wave.n, d->pool);
+        err = settle(d, &wave, in.stopped, works, progress);
+    }
+    return err;
+}
+
+/* --- reading ----------------------------------------------------------- */
+
+static void start_over(te_drain_t *d)
+{
+    d->after_user[0] = d->after_topic[0] = '\0';
+}
+
+static te_db_err_e read_heads(te_drain_t *d, const char *shards,
+                              apr_array_header_t **rows)
+{
+    int probing = d->breaker->state == TE_BREAKER_HALF_OPEN;
+    te_db_err_e err;
+
+    apr_pool_clear(d->pool);
+    te_db_renew(d->db, BUDGET);
+    err = te_outbox_heads(d->db, d->pool, shards, d->after_user,
+                          d->after_topic, probing ? 1 : STREAMS_PER_READ,
+                          probing ? 1 : EVENTS_PER_STREAM, rows);
+    if (err == TE_DB_OK && (*rows)->nelts > 0) {
+        const te_outbox_row_t *last = APR_ARRAY_IDX(
+            *rows, (*rows)->nelts - 1, const te_outbox_row_t *);
+
+        apr_cpystrn(d->after_user, last->user_id, sizeof d->after_user);
+        apr_cpystrn(d->after_topic, last->topic, sizeof d->after_topic);
+    }
+    return err;
+}
+
+/* The reads go round: from the first stream to the last, and again, as long
+ * as a round brings anything forward. */
+te_db_err_e te_drain(te_drain_t *d, const char *shards)
+{
+    apr_array_header_t *rows;
+    te_db_err_e err = TE_DB_OK;
+    int works = 1, progress = 0;
+
+    start_over(d);
+    while (err == TE_DB_OK && works && !is_stopping(d)
+           && te_breaker_allows(d->breaker, apr_time_now())) {
+        err = read_heads(d, shards, &rows);
+        if (err != TE_DB_OK) {
+            break;
+        }
+        if (rows->nelts > 0) {
+            err = send_rows(d, rows, &works, &progress);
+        }
+        else if (*d->after_user != '\0' && progress) {
+            start_over(d);
+            progress = 0;
+        }
+        else {
+            break;
+        }
+    }
+    return err == TE_DB_OK ? te_db_finish(d->db) : err;
+}
+
+te_db_err_e te_drain_look(te_drain_t *d, int *more)
+{
+    char all[TE_OUTBOX_SHARDS];
+    apr_array_header_t *rows;
+    te_db_err_e err;
+
+    apr_pool_clear(d->pool);
+    memset(all, 1, sizeof all);
+    err = te_outbox_heads(d->db, d->pool, all, "", "", 1, 1, &rows);
+    *more = err == TE_DB_OK && rows->nelts > 0;
+    return err;
+}

@@ -1,0 +1,35 @@
+/* Draining the outbox: reading what is due, sending it in waves, settling
+ * what came of it. One thread's; the publisher's. */
+#ifndef TE_CORE_DRAIN_H
+#define TE_CORE_DRAIN_H
+
+#include "../store/outbox.h"
+#include "breaker.h"
+#include "transport.h"
+
+typedef struct te_drain_t {
+    const te_settings_t *settings;
+    te_db_t *db;
+    te_transport_t *transport;
+    te_breaker_t *breaker;
+    apr_pool_t *pool;                   /* cleared for each read */
+    unsigned int *seed;
+    const volatile apr_uint32_t *stopping;
+
+    /* its own */
+    apr_time_t retry_at;                /* out: earliest wait it set, 0: none */
+    char after_user[160], after_topic[256];     /* where the next read starts */
+    char held_topic[TE_TOPIC_COUNT][256];       /* not to be had ... */
+    apr_time_t held_until[TE_TOPIC_COUNT];      /* ... until then */
+} te_drain_t;
+
+/* Publish until nothing is due in the shards held, the transport does not
+ * work, or the process stops. Order of a stream: an event is sent only after
+ * the one before it was accepted. Any database error: the caller closes the
+ * connection. */
+te_db_err_e te_drain(te_drain_t *drain, const char *shards);
+
+/* Whether anything is due, in any shard. */
+te_db_err_e te_drain_look(te_drain_t *drain, int *more);
+
+#endif
