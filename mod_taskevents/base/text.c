@@ -82,7 +82,10 @@ const char *te_text_unbase64url(apr_pool_t *p, const char *text)
     const char *out = apr_pdecode_base64(p, text, APR_ENCODE_STRING,
                                          APR_ENCODE_URL, &size);
 
-    return out != NULL && strlen(out) == size ? out : NULL;
+    /* apr also reads padding and the other alphabet: one spelling is ours */
+    return out != NULL && strlen(out) == size
+                   && strcmp(te_text_base64url(p, out), text) == 0
+               ? out : NULL;
 }
 
 int te_text_to_id(const char *text, apr_int64_t *out)

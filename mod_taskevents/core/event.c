@@ -216,18 +216,15 @@ void te_event_identity(apr_pool_t *p, const char *bytes, apr_size_t size,
 
 /* --- tracing ----------------------------------------------------------- */
 
+static int is_lower_hex(const char *s, int n)
+{
+    return (int)strspn(s, "0123456789abcdef") >= n;
+}
+
 /* n lower-case hex digits, not all zero. */
 static int is_trace_field(const char *s, int n)
 {
-    int i, some = 0;
-
-    for (i = 0; i < n; ++i) {
-        if (!apr_isxdigit(s[i]) || apr_isupper(s[i])) {
-            return 0;
-        }
-        some |= s[i] != '0';
-    }
-    return some;
+    return is_lower_hex(s, n) && (int)strspn(s, "0") < n;
 }
 
 const char *te_traceparent(apr_pool_t *p, const char *given)
@@ -237,8 +234,7 @@ const char *te_traceparent(apr_pool_t *p, const char *given)
     if (given != NULL && strlen(given) == 55
         && strncmp(given, "00-", 3) == 0 && given[35] == '-'
         && given[52] == '-' && is_trace_field(given + 3, 32)
-        && is_trace_field(given + 36, 16) && apr_isxdigit(given[53])
-        && apr_isxdigit(given[54])) {
+        && is_trace_field(given + 36, 16) && is_lower_hex(given + 53, 2)) {
         return apr_pstrdup(p, given);
     }
     /* random version 4 UUIDs: their fixed bits keep them from being zero */

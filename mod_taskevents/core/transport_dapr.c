@@ -250,6 +250,17 @@ static void fill(const dapr_t *dapr, const bulk_t *bulk,
     request->body = bulk_body(p, bulk, &request->body_size);
 }
 
+/* The reason stays what the sidecar said. */
+static void mark_refused(const bulk_t *bulk)
+{
+    int i;
+
+    for (i = 0; i < bulk->sendings->nelts; ++i) {
+        APR_ARRAY_IDX(bulk->sendings, i, te_sending_t *)->result =
+            TE_SENT_REFUSED;
+    }
+}
+
 static void send_refused(dapr_t *dapr, const bulk_t *bulk, apr_pool_t *p);
 
 /* Send some of a refused request by themselves. */
@@ -278,7 +289,7 @@ static void send_part(dapr_t *dapr, const bulk_t *whole, int start, int n,
         if (request.status != 500) {
             break;
         }
-        settle_all(&part, TE_SENT_REFUSED, "refused by the sidecar");
+        mark_refused(&part);
         /* fall through */
     case ANSWER_REFUSED:
         send_refused(dapr, &part, p);
@@ -367,7 +378,7 @@ static void send_bulks(dapr_t *dapr, const apr_array_header_t *bulks,
         if (answer == ANSWER_REFUSED
             || (answer == ANSWER_UNKNOWN
                 && is_indigestible(dapr, &requests[i], p))) {
-            settle_all(bulk, TE_SENT_REFUSED, "refused by the sidecar");
+            mark_refused(bulk);
             send_refused(dapr, bulk, p);
             check_refusals(bulk);
         }

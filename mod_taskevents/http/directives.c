@@ -411,11 +411,9 @@ static const char *set_retention(cmd_parms *cmd, void *dir,
 /* The value may hold a password: it is not repeated. */
 static const char *set_database(cmd_parms *cmd, void *dir, const char *arg)
 {
-    const char *wrong = te_db_check_conninfo(cmd->temp_pool, arg);
-
     (void)dir;
     MAIN_ONLY(cmd);
-    if (wrong != NULL) {
+    if (!te_db_conninfo_valid(arg)) {
         return apr_psprintf(cmd->pool, "%s: the value is no libpq connection "
                             "string; it takes one such as \"host=127.0.0.1 "
                             "dbname=taskevents user=taskevents "

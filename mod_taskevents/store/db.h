@@ -39,9 +39,9 @@ typedef struct te_db_settings_t {
 /* How often a transaction is tried that PostgreSQL rolled back. */
 #define TE_DB_TRIES 3
 
-/* Check a conninfo without connecting. @return NULL, or what is wrong with
- * it (in p; never the password). */
-const char *te_db_check_conninfo(apr_pool_t *p, const char *conninfo);
+/* Whether libpq can read a conninfo; nothing is connected. What libpq has to
+ * say about a bad one may quote a password, so it is not told. */
+int te_db_conninfo_valid(const char *conninfo);
 
 /* Load the pgsql driver of apr_dbd; once per process, before threads.
  * @return APR_SUCCESS, or the reason that it is not there */

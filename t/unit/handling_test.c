@@ -112,8 +112,7 @@ static const char *event_about(const te_task_t *task, const char *type,
     event.time = apr_time_now();
     event.origin = origin;
     event.traceparent = TRACE;
-    event.data = json_object();
-    json_object_set_new(event.data, "task", te_task_json(pool, task));
+    event.task = task;
     out = te_event_text(pool, &event);
     return apr_pstrcat(pool, out->head, "00000000000000000001", out->tail,
                        NULL);

@@ -221,6 +221,34 @@ START_TEST(nasty_strings_come_back)
 }
 END_TEST
 
+START_TEST(our_writer_says_what_jansson_reads)
+{
+    te_json_out_t out;
+    int i;
+
+    unit_seed();
+    for (i = 0; i < 2000; ++i) {
+        const char *text = unit_nasty_text(80);
+        apr_int64_t number = (apr_int64_t)unit_random(APR_UINT64_MAX);
+        json_t *array;
+
+        te_json_out_start(&out, pool, 1 + unit_random(100));
+        te_json_put(&out, "[");
+        te_json_put_string(&out, text);
+        te_json_put(&out, ",");
+        te_json_put_int(&out, number);
+        te_json_put(&out, ",");
+        te_json_put_string(&out, NULL);
+        te_json_put(&out, "]");
+        array = accepted(te_json_out_end(&out));
+        ck_assert_str_eq(json_string_value(json_array_get(array, 0)), text);
+        ck_assert_int_eq(json_integer_value(json_array_get(array, 1)),
+                         number);
+        ck_assert(json_is_null(json_array_get(array, 2)));
+    }
+}
+END_TEST
+
 START_TEST(members_that_are_no_strings_have_no_text)
 {
     json_t *o = accepted("{\"s\":\"x\",\"n\":1,\"z\":null}");
@@ -263,6 +291,7 @@ TCase *json_tests(void)
     tcase_add_test(c, a_refusal_never_quotes_the_text);
     tcase_add_test(c, text_is_compact_and_keeps_the_order);
     tcase_add_test(c, nasty_strings_come_back);
+    tcase_add_test(c, our_writer_says_what_jansson_reads);
     tcase_add_test(c, members_that_are_no_strings_have_no_text);
     tcase_add_test(c, no_text_is_json_null);
     return c;

@@ -158,34 +158,13 @@ END_TEST
 
 START_TEST(a_conninfo_is_checked_without_connecting)
 {
-    ck_assert_ptr_null(te_db_check_conninfo(pool, ""));
-    ck_assert_ptr_null(te_db_check_conninfo(pool, "host=x dbname='a b'"));
-    ck_assert_ptr_null(te_db_check_conninfo(pool, "postgresql://u@h:1/d"));
-    ck_assert_ptr_nonnull(te_db_check_conninfo(pool, "hots=x"));
-    ck_assert_ptr_nonnull(te_db_check_conninfo(pool, "host"));
-    ck_assert_ptr_nonnull(te_db_check_conninfo(pool, "dbname='x"));
-    ck_assert_ptr_nonnull(te_db_check_conninfo(pool, "postgresql://[::1/d"));
-}
-END_TEST
-
-START_TEST(what_is_wrong_with_a_conninfo_never_holds_the_password)
-{
-    static const char *const wrong[] = {
-        "host=h password=SEKRET dbname='x", "password=SEKRET hots=h",
-        "host=h password='SEKRET", "password=SE\\KRET host",
-        "postgresql://u:SEKRET@h:5432/d?x=1",
-        "postgresql://u:SEKRET@[::1/d",
-        "postgresql://u:SEKRET%zz@h/d",
-        "postgresql://u:SEKRET@h/d?sslmode",
-    };
-    apr_size_t i;
-
-    for (i = 0; i < sizeof wrong / sizeof wrong[0]; ++i) {
-        const char *said = te_db_check_conninfo(pool, wrong[i]);
-
-        ck_assert_msg(said == NULL || strstr(said, "KRET") == NULL, "%s",
-                      said);
-    }
+    ck_assert(te_db_conninfo_valid(""));
+    ck_assert(te_db_conninfo_valid("host=x dbname='a b'"));
+    ck_assert(te_db_conninfo_valid("postgresql://u@h:1/d"));
+    ck_assert(!te_db_conninfo_valid("hots=x"));
+    ck_assert(!te_db_conninfo_valid("host"));
+    ck_assert(!te_db_conninfo_valid("dbname='x"));
+    ck_assert(!te_db_conninfo_valid("postgresql://[::1/d"));
 }
 END_TEST
 
@@ -236,7 +215,6 @@ TCase *store_tests(void)
     tcase_add_loop_test(c, no_statement_selects_a_star, 0,
                         TE_STATEMENT_COUNT);
     tcase_add_test(c, a_conninfo_is_checked_without_connecting);
-    tcase_add_test(c, what_is_wrong_with_a_conninfo_never_holds_the_password);
     tcase_add_test(c, every_error_has_words);
     tcase_add_test(c, a_connection_that_is_not_open_answers_lost);
     return c;

@@ -197,8 +197,6 @@ static const answer_t unclear[] = {
     {500, "a\0b", 3, 0},
     {400, "{\"errorCode\":\"ERR_PUBSUB_EVENTS_SER\"}", 0, 0},
     {400, "{\"failedEntries\":[]}", 0, 0},
-    {403, "{\"errorCode\":\"ERR_PUBSUB_FORBIDDEN\"}", 0, 0},
-    {404, "{\"errorCode\":\"ERR_PUBSUB_NOT_FOUND\"}", 0, 0},
     {401, "[]", 0, 0},
     {413, "7", 0, 0},
     {502, "<html>", 0, 0},
@@ -214,6 +212,139 @@ START_TEST(any_other_answer_leaves_it_unknown)
     add(1, "tasks", 1);
     send_wave(2);
     assert_all(2, TE_SENT_UNKNOWN);
+}
+END_TEST
+
+/* Configuration: of the topic or of the component. */
+static const answer_t no_topic[] = {
+    {403, "{\"errorCode\":\"ERR_PUBSUB_FORBIDDEN\"}", 0, 0},
+    {404, "{\"errorCode\":\"ERR_PUBSUB_NOT_FOUND\"}", 0, 0},
+    {400, "{\"errorCode\":\"ERR_PUBSUB_NOT_CONFIGURED\"}", 0, 0},
+    {404, NULL, 0, 0},
+};
+
+START_TEST(a_topic_that_is_not_to_be_had_is_held)
+{
+    next_answer = no_topic[_i];
+    add(0, "tasks", 1);
+    add(1, "tasks", 1);
+    send_wave(2);
+    assert_all(2, TE_SENT_HELD);
+    ck_assert_int_eq(server_count(sidecar), 1);
+}
+END_TEST
+
+/* A sidecar that cannot read events with "bad" in them. */
+static answer_t refuse_bad(const asked_t *asked, void *context)
+{
+    const answer_t *refusal = context;
+    answer_t fine = {204, NULL, 0, 0};
+
+    return strstr(asked->body, "bad") != NULL ? *refusal : fine;
+}
+
+static void make_bad(int i)
+{
+    rows[i].event = "{\"bad\":1}";
+    rows[i].event_size = strlen(rows[i].event);
+}
+
+START_TEST(one_bad_event_does_not_hold_up_its_request)
+{
+    answer_t refusal = {400, "{\"errorCode\":\"ERR_PUBSUB_EVENTS_SER\"}", 0,
+                        0};
+    server_t *own = server_start(refuse_bad, &refusal);
+    int i;
+
+    settings.dapr_url = apr_psprintf(pool, "http://127.0.0.1:%d",
+                                     server_port(own));
+    for (i = 0; i < 9; ++i) {
+        add(i, "tasks", 1);
+    }
+    make_bad(2);
+    make_bad(7);
+    send_wave(9);
+    server_stop(own);
+    for (i = 0; i < 9; ++i) {
+        ck_assert_int_eq(wave[i].result, i == 2 || i == 7
+                                             ? TE_SENT_REFUSED
+                                             : TE_SENT_ACCEPTED);
+    }
+    ck_assert_ptr_nonnull(strstr(wave[2].error, "ERR_PUBSUB_EVENTS_SER"));
+}
+END_TEST
+
+START_TEST(alone_it_is_not_certain_that_the_event_is_bad)
+{
+    next_answer = unclear[8];
+    add(0, "tasks", 1);
+    send_wave(1);
+    ck_assert_int_eq(wave[0].result, TE_SENT_FAILED);
+    ck_assert_int_eq(wave[0].maybe_refused, 1);
+}
+END_TEST
+
+/* Well by its own account, yet it answers 500 to what has "bad" in it. */
+static answer_t choke_on_bad(const asked_t *asked, void *context)
+{
+    answer_t choked = {500, "{\"errorCode\":\"ERR_PUBSUB_PUBLISH_MESSAGE\"}",
+                       0, 0};
+    answer_t fine = {204, NULL, 0, 0};
+
+    (void)context;
+    return asked->body != NULL && strstr(asked->body, "bad") != NULL ? choked
+                                                                     : fine;
+}
+
+START_TEST(what_a_well_sidecar_cannot_digest_three_times_is_taken_apart)
+{
+    server_t *own = server_start(choke_on_bad, NULL);
+    te_transport_t *t;
+    int i;
+
+    settings.dapr_url = apr_psprintf(pool, "http://127.0.0.1:%d",
+                                     server_port(own));
+    t = transport();
+    for (i = 0; i < 4; ++i) {
+        add(i, "tasks", 1);
+    }
+    make_bad(1);
+    t->send(t, wave, 4, pool);
+    assert_all(4, TE_SENT_UNKNOWN);
+    t->send(t, wave, 4, pool);
+    assert_all(4, TE_SENT_UNKNOWN);
+    t->send(t, wave, 4, pool);
+    server_stop(own);
+    for (i = 0; i < 4; ++i) {
+        ck_assert_int_eq(wave[i].result, i == 1 ? TE_SENT_REFUSED
+                                                : TE_SENT_ACCEPTED);
+    }
+}
+END_TEST
+
+START_TEST(a_broker_that_takes_nothing_is_an_outage)
+{
+    next_answer.status = 500;
+    next_answer.body =
+        "{\"failedEntries\":["
+        "{\"entryId\":\"00000000-0000-4000-8000-000000000000\"},"
+        "{\"entryId\":\"00000000-0000-4000-8000-000000000001\"}]}";
+    add(0, "tasks", 1);
+    add(1, "tasks", 1);
+    send_wave(2);
+    assert_all(2, TE_SENT_UNKNOWN);
+}
+END_TEST
+
+START_TEST(the_trace_of_the_first_event_goes_along)
+{
+    add(0, "tasks", 1);
+    rows[0].traceparent =
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    send_wave(1);
+    ck_assert_ptr_nonnull(strcasestr(
+        server_asked(sidecar, 0)->head,
+        "\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-"));
 }
 END_TEST
 
@@ -371,7 +502,7 @@ START_TEST(a_topic_that_is_no_longer_configured_fails_alone)
     add(1, "renamed-away", 1);
     send_wave(2);
     ck_assert_int_eq(wave[0].result, TE_SENT_ACCEPTED);
-    ck_assert_int_eq(wave[1].result, TE_SENT_FAILED);
+    ck_assert_int_eq(wave[1].result, TE_SENT_HELD);
     ck_assert_ptr_nonnull(wave[1].error);
     ck_assert_int_eq(server_count(sidecar), 1);
 }
@@ -401,7 +532,7 @@ START_TEST(the_answer_for_one_topic_says_nothing_about_another)
     send_wave(3);
     server_stop(own);
     ck_assert_int_eq(wave[0].result, TE_SENT_ACCEPTED);
-    ck_assert_int_eq(wave[1].result, TE_SENT_UNKNOWN);
+    ck_assert_int_eq(wave[1].result, TE_SENT_HELD);
     ck_assert_int_eq(wave[2].result, TE_SENT_ACCEPTED);
 }
 END_TEST
@@ -436,6 +567,14 @@ TCase *transport_dapr_tests(void)
     tcase_add_test(c, a_500_with_failed_entries_accepts_the_others);
     tcase_add_loop_test(c, any_other_answer_leaves_it_unknown, 0,
                         sizeof unclear / sizeof unclear[0]);
+    tcase_add_loop_test(c, a_topic_that_is_not_to_be_had_is_held, 0,
+                        sizeof no_topic / sizeof no_topic[0]);
+    tcase_add_test(c, one_bad_event_does_not_hold_up_its_request);
+    tcase_add_test(c, alone_it_is_not_certain_that_the_event_is_bad);
+    tcase_add_test(c,
+                   what_a_well_sidecar_cannot_digest_three_times_is_taken_apart);
+    tcase_add_test(c, a_broker_that_takes_nothing_is_an_outage);
+    tcase_add_test(c, the_trace_of_the_first_event_goes_along);
     tcase_add_test(c, an_error_names_status_and_code);
     tcase_add_test(c, a_sidecar_that_hangs_leaves_it_unknown);
     tcase_add_test(c, a_sidecar_that_is_away_leaves_it_unknown);
