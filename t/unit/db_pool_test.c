@@ -1,6 +1,7 @@
 /* The pool: waiting, coming back, connections that broke. */
 #include <apr_strings.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "../../mod_taskevents/store/db_internal.h"
 #include "cases.h"
@@ -176,6 +177,37 @@ START_TEST(a_transaction_is_never_handed_on_half_open)
 }
 END_TEST
 
+START_TEST(a_pool_that_closed_leaves_no_session)
+{
+    te_db_settings_t *settings = test_settings(3);
+    const char *name = apr_psprintf(pool, "unit %s", new_user());
+    te_db_t *dbs[3];
+    int i;
+
+    settings->conninfo = apr_psprintf(pool, "%s application_name='%s'",
+                                      test_dsn(), name);
+    ck_assert_int_eq(te_db_pool_create(&db_pool, settings, pool),
+                     APR_SUCCESS);
+    for (i = 0; i < 3; ++i) {
+        dbs[i] = borrow(db_pool);
+    }
+    ck_assert_str_eq(sql("SELECT count(*) FROM pg_stat_activity"
+                         " WHERE application_name = '%s'", name), "3");
+    for (i = 0; i < 3; ++i) {
+        te_db_release(dbs[i]);
+    }
+    close_pool(db_pool);
+    for (i = 0; i < 300; ++i) {
+        if (strcmp(sql("SELECT count(*) FROM pg_stat_activity"
+                       " WHERE application_name = '%s'", name), "0") == 0) {
+            return;
+        }
+        apr_sleep(apr_time_from_msec(10));
+    }
+    ck_abort_msg("sessions live on");
+}
+END_TEST
+
 START_TEST(a_server_that_is_not_there_is_told_at_once)
 {
     te_db_settings_t *settings = test_settings(4);
@@ -337,6 +369,7 @@ TCase *db_pool_tests(void)
     tcase_add_test(c, a_connection_that_breaks_in_use_is_lost_then_replaced);
     tcase_add_test(c, a_connection_that_breaks_in_a_transaction_is_lost);
     tcase_add_test(c, a_transaction_is_never_handed_on_half_open);
+    tcase_add_test(c, a_pool_that_closed_leaves_no_session);
     tcase_add_test(c, a_server_that_is_not_there_is_told_at_once);
     tcase_add_test(c, more_threads_than_connections_all_get_their_turn);
     tcase_add_test(c, no_two_threads_get_the_same_task_id);

@@ -188,6 +188,47 @@ START_TEST(sql_that_cannot_be_prepared_is_a_failure_not_a_hang)
 }
 END_TEST
 
+/* Whether that backend ends within a while. */
+static int ends(const char *pid)
+{
+    int i;
+
+    for (i = 0; i < 300; ++i) {
+        if (*sql("SELECT 1 FROM pg_stat_activity WHERE pid = %s", pid)
+            == '\0') {
+            return 1;
+        }
+        apr_sleep(apr_time_from_msec(10));
+    }
+    return 0;
+}
+
+START_TEST(closing_ends_the_session_and_gives_its_locks_back)
+{
+    apr_int64_t pid = 0;
+
+    replace_statement(A, 0, "SELECT pg_advisory_lock(77004)");
+    ck_assert_int_eq(run(A, TE_TX_NONE, NULL), TE_DB_OK);
+    ck_assert_int_eq(run(TE_BACKEND_PID, TE_TX_NONE, &pid), TE_DB_OK);
+    ck_assert_str_eq(sql("SELECT pg_try_advisory_lock(77004)"), "f");
+    te_db_close(db);
+    ck_assert(ends(te_db_from_int64(pool, pid)));
+    ck_assert_str_eq(sql("SELECT pg_try_advisory_lock(77004)"), "t");
+}
+END_TEST
+
+START_TEST(a_call_that_was_given_up_leaves_no_session)
+{
+    apr_int64_t pid = 0;
+
+    replace_statement(A, 0, "SELECT pg_sleep(1)");
+    ck_assert_int_eq(run(TE_BACKEND_PID, TE_TX_NONE, &pid), TE_DB_OK);
+    te_db_renew(db, apr_time_from_msec(100));
+    ck_assert_int_eq(run(A, TE_TX_NONE, NULL), TE_DB_LOST);
+    ck_assert(ends(te_db_from_int64(pool, pid)));
+}
+END_TEST
+
 /* --- transactions ------------------------------------------------------ */
 
 static const char *const make_table =
@@ -409,6 +450,8 @@ TCase *db_tests(void)
     tcase_add_test(c, a_statement_survives_a_reconnect);
     tcase_add_test(c, a_statement_whose_first_run_failed_can_be_run_again);
     tcase_add_test(c, sql_that_cannot_be_prepared_is_a_failure_not_a_hang);
+    tcase_add_test(c, closing_ends_the_session_and_gives_its_locks_back);
+    tcase_add_test(c, a_call_that_was_given_up_leaves_no_session);
     tcase_add_test(c, commit_of_a_failed_transaction_is_an_error);
     tcase_add_test(c, a_statement_that_fails_is_not_committed);
     tcase_add_test(c, a_commit_that_fails_is_an_error);

@@ -23,7 +23,26 @@ for my $round ('first', 'second') {
 my ($status, $output) = sqitch('deploy');
 is $status, 0, 'forward with nothing to do is no error' or diag $output;
 
-is connect_db()->selectrow_array('SELECT taskevents.schema_version()'), 1, 'schema version';
+is connect_db()->selectrow_array('SELECT taskevents.schema_version()'), 2, 'schema version';
+
+# one change back with rows in it, and forward again: the others stay as they are
+my $db = connect_db();
+$db->do(q{INSERT INTO taskevents.tasks (id, user_id, title, last_event_id, created_at, updated_at)
+          VALUES (1, 'alice', 'stays', gen_random_uuid(), now(), now())});
+$db->do(q{INSERT INTO taskevents.idempotency_keys (user_id, scope, key, fingerprint, status, body)
+          VALUES ('alice', 'POST /api/alice/tasks', 'k', gen_random_uuid(), 201, '{}')});
+$db->disconnect;
+my $whole = schema_dump();
+for my $change (qw(task_search idempotency_keys)) {
+    ($status, $output) = sqitch('revert', '-y', '--to', "$change^");
+    is $status, 0, "$change back" or diag $output;
+}
+is connect_db()->selectrow_array('SELECT taskevents.schema_version()'), 1, 'as an older build knows it';
+is connect_db()->selectrow_array('SELECT title FROM taskevents.tasks'), 'stays', 'tasks stay';
+($status, $output) = sqitch('deploy');
+is $status, 0, 'and forward' or diag $output;
+is schema_dump(), $whole, 'the same as before';
+connect_db()->do('DELETE FROM taskevents.tasks');
 
 # what each verify script must notice
 my @sabotage = (
@@ -52,6 +71,15 @@ my @sabotage = (
     [dead_letters => 'ALTER TABLE taskevents.dead_letters DROP CONSTRAINT dead_letters_state_known'],
     [dead_letters => 'ALTER TABLE taskevents.dead_letters ALTER id DROP IDENTITY'],
     [recurrence => 'DROP FUNCTION taskevents.next_due'],
+    [idempotency_keys => 'ALTER TABLE taskevents.idempotency_keys DROP COLUMN fingerprint'],
+    [idempotency_keys => 'DROP INDEX taskevents.idempotency_keys_oldest'],
+    [idempotency_keys => 'ALTER TABLE taskevents.idempotency_keys DROP CONSTRAINT idempotency_keys_pkey'],
+    [idempotency_keys => 'CREATE OR REPLACE FUNCTION taskevents.schema_version() RETURNS integer
+                          LANGUAGE sql IMMUTABLE RETURN 1'],
+    [task_search => 'DROP INDEX taskevents.tasks_user_due'],
+    [task_search => 'DROP FUNCTION taskevents.fold'],
+    [task_search => 'CREATE OR REPLACE FUNCTION taskevents.fold(word text) RETURNS text
+                     LANGUAGE sql IMMUTABLE RETURN lower(word COLLATE "C")'],
 );
 for my $case (@sabotage) {
     my ($change, $sql) = @$case;

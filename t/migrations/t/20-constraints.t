@@ -22,6 +22,8 @@ my %base = (
                           type => 'task.created', event => '{}', outcome => 'handled' },
     dead_letters => { stage => 'handle', event_id => 'e1', body => 'x', body_size => 1, reason => 'r',
                       first_failed_at => '2026-01-01Z', last_failed_at => '2026-01-01Z' },
+    idempotency_keys => { user_id => 'alice', scope => 'POST /api/alice/tasks', key => 'k', fingerprint => "${uuid}1",
+                          status => 201, body => '{}' },
 );
 
 # Inserts the base row with changes and takes it back: undef or the constraint.
@@ -120,6 +122,14 @@ refused(dead_letters_state_known => dead_letters => state => $_) for '', 'closed
 refused(dead_letters_body_size_covers => dead_letters => body_size => 0);
 refused(dead_letters_attempts_counted => dead_letters => attempts => -1);
 
+# kept answers: of success only, under a key that the API takes
+allowed(idempotency_keys => key => $_) for 'x', 'x' x 255, 'a key with blanks';
+refused(idempotency_keys_key_length => idempotency_keys => key => $_) for '', 'x' x 256;
+allowed(idempotency_keys => status => $_) for 200, 201, 204, 299;
+refused(idempotency_keys_only_success => idempotency_keys => status => $_) for 0, 199, 300, 409, 422, 503;
+allowed(idempotency_keys => etag => '"1"', location => '/api/alice/tasks/1');
+refused("not null $_" => idempotency_keys => $_ => undef) for qw(user_id scope key fingerprint status body created_at);
+
 # uniqueness, two rows at a time
 sub pair_refused_by
 {
@@ -150,6 +160,9 @@ is pair_refused_by(processed_events => { user_id => undef, position => undef }, 
     undef, 'events of nobody have no position';
 is pair_refused_by(dead_letters => {}, {}), 'dead_letters_stage_source_event_id_key', 'a letter exists once a stage';
 is pair_refused_by(dead_letters => {}, { stage => 'deadletter' }), undef, 'stages keep their own letters';
+is pair_refused_by(idempotency_keys => {}, { fingerprint => "${uuid}3", status => 200 }), 'idempotency_keys_pkey', 'a key has one answer';
+is pair_refused_by(idempotency_keys => {}, $_->[1]), undef, "the same key, another $_->[0], is another key"
+    for [user => { user_id => 'Alice' }], [path => { scope => 'POST /api/alice/tasks/1/complete' }], [spelling => { key => 'K' }];
 
 # "C" collation: byte order whatever the locale of the database
 is_deeply $db->selectcol_arrayref(
