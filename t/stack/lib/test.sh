@@ -92,6 +92,8 @@ suite_build() {
 
 suite_unit() {
     strict_build gcc
+    test_db unit
+    db_migrate unit
     make -C "$WORK/build-gcc" -s check || unit_failed "$WORK/build-gcc"
 }
 
@@ -130,6 +132,8 @@ suite_sanitize() {
     need_script t/api/run
     logged_build "$dir" CC=gcc --enable-sanitize=address,undefined
     export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+    test_db unit
+    db_migrate unit
     make -C "$dir" -s check || unit_failed "$dir"
     test_db sanitize
     db_migrate sanitize
