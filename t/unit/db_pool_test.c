@@ -152,11 +152,13 @@ END_TEST
 START_TEST(a_transaction_is_never_handed_on_half_open)
 {
     const char *user = new_user(), *params[7] = {NULL};
+    const char *pid;
     te_db_t *db;
     PGresult *r;
 
     db_pool = open_pool(1);
     db = borrow(db_pool);
+    pid = pid_of(db);
     params[0] = "unit";
     params[1] = params[2] = user;
     params[3] = "task.created";
@@ -166,6 +168,9 @@ START_TEST(a_transaction_is_never_handed_on_half_open)
     ck_assert_int_eq(te_db_run(db, TE_EVENT_SEEN, TE_TX_BEGIN, params, &r),
                      TE_DB_OK);
     te_db_release(db);
+    /* nor does it keep its locks while nobody borrows it */
+    ck_assert_str_eq(sql("SELECT state FROM pg_stat_activity WHERE pid = %s",
+                         pid), "idle");
     ck_assert_str_eq(sql("SELECT count(*) FROM taskevents.processed_events"
                          " WHERE user_id = '%s'", user), "0");
     db = borrow(db_pool);
