@@ -7,6 +7,7 @@
 #include "../base/json.h"
 #include "../base/text.h"
 #include "../base/timefmt.h"
+#include "../base/uuid.h"
 #include "recurrence.h"
 
 int te_user_id_valid(const char *text)
@@ -460,54 +461,57 @@ static int event_time(const json_t *json, const char *name, apr_time_t *out)
                && te_time_parse(json_string_value(value), out) == NULL);
 }
 
-static const char *copy_string(apr_pool_t *p, const json_t *json,
-                               const char *name)
+/* The series of a task: both, or neither. */
+static int event_series(apr_pool_t *p, const json_t *json, te_task_t *task)
 {
-    const char *text = te_json_get_string(json, name);
+    const char *id = te_json_get_string(json, "series_id");
+    json_int_t number =
+        json_integer_value(json_object_get(json, "occurrence"));
 
-    return text ? apr_pstrdup(p, text) : NULL;
-}
-
-static void event_tags(apr_pool_t *p, const json_t *json, te_task_t *task)
-{
-    const json_t *element;
-    size_t i;
-
-    json_array_foreach(json_object_get(json, "tags"), i, element) {
-        if (json_is_string(element) && task->tags->nelts < TE_TAGS_MAX) {
-            APR_ARRAY_PUSH(task->tags, const char *) =
-                apr_pstrdup(p, json_string_value(element));
-        }
+    if (id == NULL) {
+        return number == 0;
     }
+    task->series_id = apr_pstrdup(p, id);
+    task->occurrence = (int)number;
+    return te_uuid_valid(id) && number >= 1 && number <= APR_INT32_MAX;
 }
 
+/* The same rules as for what a client sends: what they let through the
+ * database takes. Members that this version does not know are a newer one's. */
 te_task_t *te_task_from_event(apr_pool_t *p, const json_t *json,
                               const char **detail)
 {
     te_task_t *task = task_with_defaults(p);
-    const char *zone = copy_string(p, json, "time_zone");
-    int priority = te_priority_of(te_json_get_string(json, "priority"));
+    reader_t in = reader(p, task, 1);
+    apr_size_t i;
 
+    for (i = 0; i < sizeof members / sizeof members[0]; ++i) {
+        const json_t *value = json_object_get(json, members[i].name);
+
+        if (value != NULL && members[i].read != NULL) {
+            members[i].read(&in, value);
+        }
+    }
     task->id = json_integer_value(json_object_get(json, "id"));
-    task->user_id = copy_string(p, json, "user_id");
-    task->title = copy_string(p, json, "title");
-    task->description = copy_string(p, json, "description");
-    task->completed = json_is_true(json_object_get(json, "completed"));
-    task->priority = priority ? (te_priority_e)priority : task->priority;
-    event_tags(p, json, task);
-    task->time_zone = zone ? zone : task->time_zone;
-    task->recurring_interval = copy_string(p, json, "recurring_interval");
-    task->series_id = copy_string(p, json, "series_id");
-    task->occurrence =
-        (int)json_integer_value(json_object_get(json, "occurrence"));
     task->version = json_integer_value(json_object_get(json, "version"));
     if (task->id < 1 || task->title == NULL) {
         *detail = "data.task has no id or no title";
         return NULL;
     }
-    if (!event_time(json, "due_date", &task->due_date)
-        || !event_time(json, "completed_at", &task->completed_at)) {
-        *detail = "data.task has a due_date or completed_at that is no time";
+    if (in.faults->nelts > 0) {
+        *detail = apr_pstrcat(p, "data.task: ",
+                              APR_ARRAY_IDX(in.faults, 0, te_fault_t).pointer,
+                              " ",
+                              APR_ARRAY_IDX(in.faults, 0, te_fault_t).detail,
+                              NULL);
+        return NULL;
+    }
+    if (!event_series(p, json, task)) {
+        *detail = "data.task has a series_id or occurrence that is none";
+        return NULL;
+    }
+    if (!event_time(json, "completed_at", &task->completed_at)) {
+        *detail = "data.task has a completed_at that is no time";
         return NULL;
     }
     return task;

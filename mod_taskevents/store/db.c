@@ -39,6 +39,8 @@ struct te_db_t {
     int unfinished;                     /* te_db_start without its end */
     apr_time_t deadline;
     char prepared[TE_STATEMENT_COUNT];
+    unsigned int generation;            /* of the prepared statements' names */
+    int preparing;                      /* the call begins with it: which */
     char message[MESSAGE_MAX];
     char constraint[64];
 };
@@ -147,13 +149,17 @@ void te_db_clear(te_db_t *db)
 void te_db_close(te_db_t *db)
 {
     te_db_clear(db);
+    if (db->handle != NULL) {
+        apr_dbd_close(driver, db->handle);      /* no pool does it */
+    }
     if (db->connection_pool != NULL) {
-        apr_pool_destroy(db->connection_pool);  /* the driver's cleanup */
+        apr_pool_destroy(db->connection_pool);
     }
     db->connection_pool = NULL;
     db->handle = NULL;
     db->conn = NULL;
     db->unfinished = 0;
+    db->generation = 0;
     memset(db->prepared, 0, sizeof db->prepared);
 }
 
@@ -191,22 +197,17 @@ static int open_connection(te_db_t *db)
     return 1;
 }
 
-/* A server that went away while the connection lay idle has sent its end of
- * stream by now: seen without a round trip. */
+/* Nobody speaks on an idle connection but a server that says goodbye: what
+ * can be read there means that it ended. Seen without a round trip. */
 static int looks_alive(te_db_t *db)
 {
     struct pollfd fd;
 
-    if (PQstatus(db->conn) != CONNECTION_OK
-        || PQtransactionStatus(db->conn) != PQTRANS_IDLE) {
-        return 0;
-    }
     fd.fd = PQsocket(db->conn);
     fd.events = POLLIN;
-    if (poll(&fd, 1, 0) > 0) {
-        return PQconsumeInput(db->conn) && PQstatus(db->conn) == CONNECTION_OK;
-    }
-    return 1;
+    return PQstatus(db->conn) == CONNECTION_OK
+           && PQtransactionStatus(db->conn) == PQTRANS_IDLE
+           && poll(&fd, 1, 0) == 0;
 }
 
 void te_db_renew(te_db_t *db, apr_interval_time_t budget)
@@ -324,7 +325,10 @@ static te_db_err_e classify(te_db_t *db, const PGresult *r)
         return TE_DB_TAKEN;
     }
     if (strcmp(state, "26000") == 0 || strcmp(state, "0A000") == 0) {
+        /* somebody deallocated or a migration changed what was prepared:
+         * all is prepared anew, under names that none can have */
         memset(db->prepared, 0, sizeof db->prepared);
+        ++db->generation;
         return TE_DB_AGAIN;
     }
     if (starts_with(state, "40")) {
@@ -363,6 +367,9 @@ static te_db_err_e collect(te_db_t *db, int wanted)
             return err;
         case PGRES_TUPLES_OK:
         case PGRES_COMMAND_OK:
+            if (index == 0 && db->preparing >= 0) {
+                db->prepared[db->preparing] = 1;
+            }
             if (index == wanted) {
                 te_db_clear(db);
                 db->last = r;
@@ -391,15 +398,20 @@ static int send_simple(te_db_t *db, const char *sql)
 
 /* Queue [prepare] [BEGIN] statement [COMMIT] sync. *wanted: the statement's
  * place among them. */
-static int send_all(te_db_t *db, const te_statement_t *s,
-                    te_statement_e statement, int tx,
+static int send_all(te_db_t *db, te_statement_e statement, int tx,
                     const char *const *params, int *wanted)
 {
+    const te_statement_t *s = te_statement(statement);
+    char name[64];
+
+    apr_snprintf(name, sizeof name, db->generation ? "%s/%u" : "%s", s->name,
+                 db->generation);
     *wanted = 0;
     if (!db->prepared[statement]) {
-        if (!PQsendPrepare(db->conn, s->name, s->sql, 0, NULL)) {
+        if (!PQsendPrepare(db->conn, name, s->sql, 0, NULL)) {
             return 0;
         }
+        db->preparing = (int)statement;
         ++*wanted;
     }
     if (tx & TE_TX_BEGIN) {
@@ -408,7 +420,7 @@ static int send_all(te_db_t *db, const te_statement_t *s,
         }
         ++*wanted;
     }
-    return PQsendQueryPrepared(db->conn, s->name, s->params, params, NULL,
+    return PQsendQueryPrepared(db->conn, name, s->params, params, NULL,
                                NULL, 0)
            && (!(tx & TE_TX_COMMIT) || send_simple(db, "COMMIT"))
            && PQpipelineSync(db->conn) && flush(db);
@@ -421,6 +433,7 @@ static int begin_call(te_db_t *db)
         return 0;
     }
     te_db_clear(db);
+    db->preparing = -1;
     db->message[0] = db->constraint[0] = '\0';
     if (db->conn == NULL) {
         note(db, "not connected");
@@ -465,19 +478,12 @@ static te_db_err_e end_statement(te_db_t *db, int wanted, PGresult **result)
 te_db_err_e te_db_run(te_db_t *db, te_statement_e statement, int tx,
                       const char *const *params, PGresult **result)
 {
-    const te_statement_t *s = te_statement(statement);
-    te_db_err_e err;
     int wanted;
 
-    if (!begin_call(db)
-        || !send_all(db, s, statement, tx, params, &wanted)) {
+    if (!begin_call(db) || !send_all(db, statement, tx, params, &wanted)) {
         return lose(db);
     }
-    err = end_statement(db, wanted, result);
-    if (err == TE_DB_OK) {
-        db->prepared[statement] = 1;
-    }
-    return err;
+    return end_statement(db, wanted, result);
 }
 
 te_db_err_e te_db_start(te_db_t *db, te_statement_e statement,
@@ -486,13 +492,10 @@ te_db_err_e te_db_start(te_db_t *db, te_statement_e statement,
     int wanted;
 
     if (!begin_call(db)
-        || !send_all(db, te_statement(statement), statement, TE_TX_NONE,
-                     params, &wanted)) {
+        || !send_all(db, statement, TE_TX_NONE, params, &wanted)) {
         return lose(db);
     }
     db->unfinished = 1;
-    /* if preparing it fails the whole call does, and the connection ends */
-    db->prepared[statement] = 1;
     return TE_DB_OK;
 }
 
@@ -528,6 +531,7 @@ static te_db_err_e run_simple(te_db_t *db, const char *sql)
     if (db->conn == NULL) {
         return TE_DB_LOST;
     }
+    db->preparing = -1;
     if (!PQenterPipelineMode(db->conn) || !send_simple(db, sql)
         || !PQpipelineSync(db->conn) || !flush(db)) {
         return lose(db);
