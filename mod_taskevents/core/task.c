@@ -483,6 +483,7 @@ te_task_t *te_task_from_event(apr_pool_t *p, const json_t *json,
 {
     te_task_t *task = task_with_defaults(p);
     reader_t in = reader(p, task, 1);
+    const char *user = te_json_get_string(json, "user_id");
     apr_size_t i;
 
     for (i = 0; i < sizeof members / sizeof members[0]; ++i) {
@@ -492,6 +493,7 @@ te_task_t *te_task_from_event(apr_pool_t *p, const json_t *json,
             members[i].read(&in, value);
         }
     }
+    task->user_id = user ? apr_pstrdup(p, user) : NULL;
     task->id = json_integer_value(json_object_get(json, "id"));
     task->version = json_integer_value(json_object_get(json, "version"));
     if (task->id < 1 || task->title == NULL) {
