@@ -44,7 +44,8 @@ def before_call(context, case, kwargs):
         set_cursor(case.query)
     if is_positive(case, ParameterLocation.HEADER):
         set_headers(case)
-    if is_positive(case, ParameterLocation.BODY) and isinstance(case.body, dict):
+    if (isinstance(case.body, dict)
+            and is_positive(case, ParameterLocation.BODY)):
         set_body(case.body)
 
 
