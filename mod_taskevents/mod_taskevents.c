@@ -17,6 +17,7 @@
 #include <http_core.h>
 #include <http_log.h>
 #include <http_protocol.h>
+#include <http_request.h>
 #include <mpm_common.h>
 #include <string.h>
 
@@ -282,6 +283,18 @@ static int dispatch(te_req_t *req)
                             te_problem_detail(HTTP_METHOD_NOT_ALLOWED));
 }
 
+/* What a <Location> gives to us is no file: httpd need not look for one, nor
+ * for the <Directory> sections and .htaccess files of its path. */
+static int is_no_file(request_rec *r)
+{
+    const core_dir_config *dir =
+        ap_get_core_module_config(r->per_dir_config);
+
+    return te_server_conf(r->server)->engine && dir->handler != NULL
+                   && strcmp(dir->handler, TE_HANDLER) == 0
+               ? OK : DECLINED;
+}
+
 static int handler(request_rec *r)
 {
     te_req_t req;
@@ -337,6 +350,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_LAST);
     ap_hook_child_stopping(child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_map_to_storage(is_no_file, NULL, NULL, APR_HOOK_LAST);
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(after_response, NULL, NULL, APR_HOOK_MIDDLE);
     te_access_register(p);

@@ -29,7 +29,7 @@ struct te_publisher_t {
     apr_thread_t *thread;
     apr_thread_mutex_t *mutex;
     apr_thread_cond_t *bell;
-    int rung;                           /* under mutex */
+    volatile apr_uint32_t rung;
     volatile apr_uint32_t stopping;
 
     te_db_t *db;
@@ -51,26 +51,27 @@ static int is_stopping(te_publisher_t *pub)
 /* --- waiting ----------------------------------------------------------- */
 
 /* The flag is cleared before the outbox is read, so that a ring during the
- * read is not lost. */
+ * read is not lost. While the breaker is open there is nothing to wake for. */
 static void wait_for_bell(te_publisher_t *pub)
 {
     apr_time_t now = apr_time_now();
     apr_time_t until = now + LONGEST_SLEEP * 3 / 4
                        + rand_r(&pub->seed) % (LONGEST_SLEEP / 2);
+    int is_open = pub->breaker.state == TE_BREAKER_OPEN;
 
     if (pub->drain.retry_at != 0 && pub->drain.retry_at < until) {
         until = pub->drain.retry_at;
         pub->drain.retry_at = 0;
     }
-    if (pub->breaker.state == TE_BREAKER_OPEN
-        && pub->breaker.probe_at < until) {
+    if (is_open && pub->breaker.probe_at < until) {
         until = pub->breaker.probe_at;
     }
     apr_thread_mutex_lock(pub->mutex);
-    while (!pub->rung && !is_stopping(pub) && (now = apr_time_now()) < until) {
+    while ((is_open || !apr_atomic_read32(&pub->rung)) && !is_stopping(pub)
+           && (now = apr_time_now()) < until) {
         apr_thread_cond_timedwait(pub->bell, pub->mutex, until - now);
     }
-    pub->rung = 0;
+    apr_atomic_set32(&pub->rung, 0);
     apr_thread_mutex_unlock(pub->mutex);
 }
 
@@ -272,19 +273,27 @@ apr_status_t te_publisher_start(te_publisher_t **out,
     return apr_thread_create(&pub->thread, NULL, run, pub, p);
 }
 
-void te_publisher_ring(te_publisher_t *pub)
+static void wake(te_publisher_t *pub)
 {
     apr_thread_mutex_lock(pub->mutex);
-    pub->rung = 1;
     apr_thread_cond_signal(pub->bell);
     apr_thread_mutex_unlock(pub->mutex);
+}
+
+/* Who finds the bell rung already leaves the waking to who rang it: the
+ * thread has not cleared the flag yet, so it still has to read. */
+void te_publisher_ring(te_publisher_t *pub)
+{
+    if (apr_atomic_xchg32(&pub->rung, 1) == 0) {
+        wake(pub);
+    }
 }
 
 void te_publisher_stop(te_publisher_t *pub)
 {
     apr_atomic_set32(&pub->stopping, 1);
     pub->transport->stop(pub->transport);
-    te_publisher_ring(pub);
+    wake(pub);
 }
 
 void te_publisher_join(te_publisher_t *pub)

@@ -23,7 +23,7 @@ BENCH_PAIRS=(
 )
 
 bench_usage() {
-    die "bench api takes: [--quick] [--write] [--rounds N] [--seconds N]
+    die "bench api takes: [--quick] [--write] [--rounds N] [--seconds N] [--clients 'N…']
      [--against mod_taskevents.so]  instead: this build against another
      [--only post_dapr|post_local|get|list|get_bearer]"
 }
@@ -34,6 +34,10 @@ bench_api() {
         case $1 in
         --quick) rounds=1 seconds=1 clients=(16) ;;
         --write) write=1 ;;
+        --clients)
+            read -ra clients <<<"${2:-}"
+            shift
+            ;;
         --rounds | --seconds | --against | --only)
             [[ -n ${2:-} ]] || bench_usage
             printf -v "${1#--}" %s "$2"
@@ -226,24 +230,50 @@ bench_empty() { # DATABASE
         die "cannot empty the tables of $1"
 }
 
-# One measurement, a line of the results:
-# round, clients, what, number, rate, bad, p50 ms, p99 ms, events handled.
+# The processor time that a part has used, in ticks of 10 ms, with that of
+# processes that are gone.
+bench_ticks() { # PART
+    local pids paths
+    mapfile -t pids < <(tree_of "$(part_pid "$1")")
+    paths=("${pids[@]/#//proc/}")
+    paths=("${paths[@]/%//stat}")
+    { cat "${paths[@]}" 2>/dev/null || true; } | awk '{ n += $14 + $15 + $16 + $17 } END { print n + 0 }'
+}
+
+bench_part() { # WHAT: the httpd that serves it
+    case $1 in
+    pgbench) ;;
+    *post_*) echo "bench_${1/post_/}" ;;
+    other_*) echo bench_other_local ;;
+    *) echo bench_local ;;
+    esac
+}
+
+# One measurement, a line of the results: round, clients, what, number, rate,
+# bad, p50 ms, p99 ms, events handled, and the processor's µs for one, of httpd
+# and of PostgreSQL.
 bench_measure() { # ROUND WHAT CLIENTS
-    local db line n handled=- rows
+    local db line n handled=- rows httpd httpd_before=0 httpd_after=0 pg_before pg_after
+    httpd=$(bench_part "$2")
     db=$(bench_written "$2")
     if [[ -n $db ]]; then
         bench_empty "$db"
         db_admin -d postgres -c CHECKPOINT
     fi
+    [[ -z $httpd ]] || httpd_before=$(bench_ticks "$httpd")
+    pg_before=$(bench_ticks postgres)
     line=$(bench_once "$2" "$3")
+    [[ -z $httpd ]] || httpd_after=$(bench_ticks "$httpd")
+    pg_after=$(bench_ticks postgres)
+    read -r n _ <<<"$line"
     if [[ -n $db ]]; then
-        read -r n _ <<<"$line"
         IFS='|' read -r rows handled < <(bench_sql "$db" -c 'SELECT
             (SELECT count(*) FROM taskevents.tasks), (SELECT count(*) FROM taskevents.processed_events)')
         ((rows >= n)) || die "$2: $n answers, but $rows tasks: not durable"
         bench_empty "$db" # what is left to publish must not disturb the next one
     fi
-    printf '%s %s %s %s %s\n' "$1" "$3" "$2" "$line" "$handled" | tee -a "$RUN/results" >&2
+    printf '%s %s %s %s %s %s %s\n' "$1" "$3" "$2" "$line" "$handled" \
+        $(((httpd_after - httpd_before) * 10000 / n)) $(((pg_after - pg_before) * 10000 / n)) | tee -a "$RUN/results" >&2
 }
 
 # Connections are there and statements prepared before the first turn.
