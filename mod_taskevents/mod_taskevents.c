@@ -62,9 +62,9 @@ static int any_engine(const server_rec *s)
     return 0;
 }
 
-/* An unmapped path of the sidecar loses events in silence: to Dapr a 404 is
- * "handled", and /dapr/subscribe is asked only once. */
-static int check_mapping(apr_pool_t *p, server_rec *s)
+/* The first of the sidecar's paths that no <Location> gives to us, under the
+ * prefix of this server; NULL: none. */
+static const char *unmapped_path(apr_pool_t *p, const server_rec *s)
 {
     const char *paths[] = {
         "/dapr/subscribe", "/job/x",
@@ -73,12 +73,48 @@ static int check_mapping(apr_pool_t *p, server_rec *s)
 
     for (i = 0; i < sizeof paths / sizeof paths[0]; ++i) {
         if (!te_sections_map(p, ap_conftree, paths[i])) {
-            ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "TE0005: with "
-                         "TaskEventsTransport dapr the path %s must be "
-                         "mapped by a <Location> with 'SetHandler %s' and "
-                         "'Require taskevents-sidecar'", paths[i],
-                         TE_HANDLER);
-            return HTTP_INTERNAL_SERVER_ERROR;
+            return paths[i];
+        }
+    }
+    return NULL;
+}
+
+/* An unmapped path of the sidecar loses events in silence: to Dapr a 404 is
+ * "handled", and /dapr/subscribe is asked only once. One server that has all
+ * of them will do. */
+static int check_mapping(apr_pool_t *p, server_rec *main_server)
+{
+    const char *missing = NULL;
+    server_rec *s;
+
+    for (s = main_server; s != NULL; s = s->next) {
+        if (te_server_conf(s)->engine) {
+            missing = unmapped_path(p, s);
+            if (missing == NULL) {
+                return OK;
+            }
+        }
+    }
+    ap_log_error(APLOG_MARK, APLOG_EMERG, 0, main_server, "TE0005: with "
+                 "TaskEventsTransport dapr the path %s must be mapped by a "
+                 "<Location> with 'SetHandler %s' and 'Require "
+                 "taskevents-sidecar'", missing, TE_HANDLER);
+    return HTTP_INTERNAL_SERVER_ERROR;
+}
+
+static int check_topics(server_rec *s, const te_settings_t *settings)
+{
+    int i, j;
+
+    for (i = 0; i < TE_TOPIC_COUNT; ++i) {
+        for (j = 0; j < i; ++j) {
+            if (strcmp(settings->topics[i], settings->topics[j]) == 0) {
+                ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "TE0004: "
+                             "TaskEventsTopic names '%s' twice; tasks, "
+                             "reminders and dead letters need a topic each",
+                             settings->topics[i]);
+                return HTTP_INTERNAL_SERVER_ERROR;
+            }
         }
     }
     return OK;
@@ -112,6 +148,15 @@ static void warn_of_choices(apr_pool_t *p, server_rec *main_server)
                      "without 'Require taskevents-owner': they refuse to "
                      "serve (403) until it is there");
     }
+    if (process->settings.transport == TE_TRANSPORT_DAPR
+        && te_sections_unguarded(p, ap_conftree, "/dapr/subscribe",
+                                 "taskevents-sidecar")) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, main_server, "TE0012: a "
+                     "<Location> gives the sidecar's routes to this module "
+                     "without 'Require taskevents-sidecar': they refuse to "
+                     "serve (403), and the sidecar asks for its "
+                     "subscriptions only once");
+    }
     if (process->settings.transport == TE_TRANSPORT_DAPR && guarded
         && process->app_tokens[0] == NULL) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, main_server, "TE0007: "
@@ -136,6 +181,16 @@ static int check_process(apr_pool_t *pconf, server_rec *s)
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "TE0002: TaskEventsEngine "
                      "is On, but there is no TaskEventsDatabase; it takes a "
                      "libpq connection string");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (process->settings.dapr_url == NULL) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "TE0011: "
+                     "DAPR_HTTP_ENDPOINT or DAPR_HTTP_PORT of the "
+                     "environment makes no http or https URL; correct it, "
+                     "or set TaskEventsDaprURL");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (check_topics(s, &process->settings) != OK) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     return process->settings.transport == TE_TRANSPORT_DAPR

@@ -20,7 +20,7 @@ CREATE FUNCTION taskevents.tags_valid(tags text[]) RETURNS boolean
                SELECT FROM unnest(tags) AS tag
                 WHERE tag IS NULL
                    OR char_length(tag) NOT BETWEEN 1 AND 50
-                   OR tag <> btrim(tag, E' \t\n\r\f\v'))
+                   OR tag <> btrim(tag, E' \t\n\r\f\x0b'))
        AND cardinality(tags) = (SELECT count(DISTINCT lower(tag COLLATE "C"))
                                   FROM unnest(tags) AS tag);
 
@@ -53,7 +53,7 @@ CREATE TABLE taskevents.tasks (
         user_id ~ '^[A-Za-z0-9._@:+|=~-]+$' AND length(user_id) <= 128
         AND user_id NOT IN ('events', '.', '..')),
     CONSTRAINT tasks_title_length CHECK (char_length(title) BETWEEN 1 AND 200),
-    CONSTRAINT tasks_title_trimmed CHECK (title = btrim(title, E' \t\n\r\f\v')),
+    CONSTRAINT tasks_title_trimmed CHECK (title = btrim(title, E' \t\n\r\f\x0b')),
     CONSTRAINT tasks_description_length CHECK (char_length(description) <= 1000),
     CONSTRAINT tasks_completed_has_time CHECK (completed = (completed_at IS NOT NULL)),
     CONSTRAINT tasks_priority_known CHECK (priority BETWEEN 1 AND 3),

@@ -115,9 +115,19 @@ static int number(const char *text, apr_int64_t least, apr_int64_t most,
            && *out <= most;
 }
 
+/* httpd's times (5, 5s, 500ms, 1h), and days, which httpd does not know. */
 static int duration(const char *text, apr_interval_time_t least,
                     apr_interval_time_t *out)
 {
+    apr_size_t n = strlen(text);
+    apr_int64_t days;
+
+    if (n > 1 && n < 8 && text[n - 1] == 'd'
+        && strspn(text, "0123456789") == n - 1) {
+        days = apr_atoi64(text);
+        *out = apr_time_from_sec(days * 86400);
+        return *out >= least;
+    }
     return apr_isdigit(*text)
            && ap_timeout_parameter_parse(text, out, "s") == APR_SUCCESS
            && *out >= least;
@@ -184,26 +194,36 @@ static const char *set_transport(cmd_parms *cmd, void *dir, const char *arg)
     return NULL;
 }
 
-static const char *set_dapr_url(cmd_parms *cmd, void *dir, const char *arg)
+/* A sidecar's URL without slashes at its end; NULL: it is none. */
+static const char *sidecar_url(apr_pool_t *p, const char *text)
 {
     apr_uri_t uri;
     apr_size_t n;
     char *url;
 
-    (void)dir;
-    MAIN_ONLY(cmd);
-    if (apr_uri_parse(cmd->pool, arg, &uri) != APR_SUCCESS
-        || uri.scheme == NULL || uri.hostname == NULL || *uri.hostname == '\0'
+    if (apr_uri_parse(p, text, &uri) != APR_SUCCESS || uri.scheme == NULL
+        || uri.hostname == NULL || *uri.hostname == '\0'
         || (strcmp(uri.scheme, "http") != 0
             && strcmp(uri.scheme, "https") != 0)
-        || uri.query != NULL || uri.fragment != NULL
-        || uri.user != NULL) {
-        return refuse(cmd, arg, "an http or https URL such as "
-                      "http://127.0.0.1:3500");
+        || uri.query != NULL || uri.fragment != NULL || uri.user != NULL) {
+        return NULL;
     }
-    url = apr_pstrdup(cmd->pool, arg);
+    url = apr_pstrdup(p, text);
     for (n = strlen(url); n > 0 && url[n - 1] == '/'; --n) {
         url[n - 1] = '\0';
+    }
+    return url;
+}
+
+static const char *set_dapr_url(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const char *url = sidecar_url(cmd->pool, arg);
+
+    (void)dir;
+    MAIN_ONLY(cmd);
+    if (url == NULL) {
+        return refuse(cmd, arg, "an http or https URL such as "
+                      "http://127.0.0.1:3500");
     }
     settings_of(cmd)->dapr_url = url;
     return NULL;
@@ -302,8 +322,11 @@ static const char *set_topic(cmd_parms *cmd, void *dir, const char *which,
 
     (void)dir;
     MAIN_ONLY(cmd);
-    if (!is_name(name)) {
-        return refuse(cmd, name, NAME_ALLOWED);
+    /* the counters of a user's streams go by the topics' names, and the
+     * history has one of its own */
+    if (!is_name(name) || strcmp(name, TE_HISTORY_STREAM) == 0) {
+        return refuse(cmd, name, NAME_ALLOWED ", but not "
+                      TE_HISTORY_STREAM);
     }
     for (i = 0; i < TE_TOPIC_COUNT; ++i) {
         if (ap_cstr_casecmp(which, words[i]) == 0) {
@@ -514,16 +537,9 @@ static const char *dapr_url_default(apr_pool_t *p)
     const char *endpoint = environment("DAPR_HTTP_ENDPOINT");
     const char *port = environment("DAPR_HTTP_PORT");
 
-    if (endpoint != NULL) {
-        char *url = apr_pstrdup(p, endpoint);
-        apr_size_t n = strlen(url);
-
-        if (n > 0 && url[n - 1] == '/') {
-            url[n - 1] = '\0';
-        }
-        return url;
-    }
-    return apr_psprintf(p, "http://127.0.0.1:%s", port ? port : "3500");
+    return sidecar_url(p, endpoint ? endpoint
+                                   : apr_psprintf(p, "http://127.0.0.1:%s",
+                                                  port ? port : "3500"));
 }
 
 void te_conf_finish(apr_pool_t *p, server_rec *main_server)

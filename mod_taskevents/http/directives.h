@@ -34,6 +34,10 @@ void *te_server_conf_merge(apr_pool_t *p, void *base, void *add);
 /* A server's configuration, as merged. */
 te_server_conf_t *te_server_conf(const server_rec *s);
 
+/* The name of the counter of history positions among a user's streams; see
+ * store/statements.c. No topic can have it. */
+#define TE_HISTORY_STREAM "history"
+
 /* Defaults that come last, after the whole configuration was read: those of
  * the environment, and what was not said anywhere. */
 void te_conf_finish(apr_pool_t *p, server_rec *main_server);

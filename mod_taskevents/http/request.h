@@ -20,6 +20,7 @@ typedef struct te_req_t {
     const char *body;                   /* once it was read */
     apr_size_t body_size;
     const te_key_t *key;                /* Idempotency-Key; NULL: none */
+    const char *traceparent;            /* of all its events */
 } te_req_t;
 
 /* Notes that travel with a request_rec: made by the guards (access.c), read

@@ -90,8 +90,11 @@ static te_outgoing_t *user_event(te_req_t *req, const te_task_t *task,
     event.task_id = task->id;
     event.time = task->updated_at;
     event.origin = TE_ORIGIN_USER;
-    event.traceparent = te_traceparent(
-        req->pool, apr_table_get(req->r->headers_in, "traceparent"));
+    if (req->traceparent == NULL) {
+        req->traceparent = te_traceparent(
+            req->pool, apr_table_get(req->r->headers_in, "traceparent"));
+    }
+    event.traceparent = req->traceparent;
     event.data = data;
     event.task = shown;
     return te_event_text(req->pool, &event);

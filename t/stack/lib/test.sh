@@ -2,7 +2,7 @@
 # shellcheck disable=SC2034  # read by the other parts
 # The suites of ./dev test, in the order in which a failure is cheapest.
 
-SUITES=(build unit migrations api sanitize dist stack)
+SUITES=(build unit migrations api docs sanitize dist stack)
 
 TEST="$WORK/test"
 
@@ -45,7 +45,7 @@ test_end() {
     local rc=$?
     (
         set +e
-        for RUN in "$TEST"/{db,stack}; do
+        for RUN in "$TEST"/{db,live,stack}; do
             [[ ! -d $RUN/pid ]] || parts_down
         done
     ) 2>/dev/null
@@ -123,6 +123,25 @@ suite_api() {
     test_db api
     db_migrate api
     api_tests "$WORK/build-gcc"
+    live_service
+    TASKEVENTS_URL=$(RUN="$TEST/live" httpd_url) \
+        "$ROOT/t/openapi/run" env TASKEVENTS_RUN="$TEST/live" "$ROOT/dev" token
+}
+
+# A service as ./dev up makes it, of its own, for tests that talk to one.
+live_service() {
+    TASKEVENTS_RUN="$TEST/live" "$ROOT/dev" up >"$TEST/live.log" 2>&1 || {
+        tail -n 20 "$TEST/live.log" >&2
+        return 1
+    }
+}
+
+suite_docs() {
+    strict_build gcc
+    live_service
+    as_tester env "TASKEVENTS_URL=$(RUN="$TEST/live" httpd_url)" \
+        "TASKEVENTS_TOKEN=$(TASKEVENTS_RUN="$TEST/live" "$ROOT/dev" token alice)" \
+        t/docs/run "$WORK/build-gcc"
 }
 
 # httpd itself is not instrumented, so the library has to be there before it.
