@@ -278,7 +278,7 @@ int te_etag_listed(apr_pool_t *p, const char *list, const char *etag,
         while (n > 0 && apr_isspace(item[n - 1])) {
             --n;
         }
-        if ((n == 1 && *item == '*')
+        if ((!weak && n == 1 && *item == '*')
             || (!(weak && strong) && same_tag(item, n, etag))) {
             return 1;
         }
