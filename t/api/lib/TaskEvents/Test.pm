@@ -32,6 +32,7 @@ our @EXPORT = (qw(
     vhost user root request at_once token basic create task_path is_problem is_number
     db row rows outbox events history wait_for uuid_re time_re seconds_of encode_json_text
     detail_of expect_log log_lines finish escape httpd_try server_config
+    server_pid server_children children_of
 ), @TaskEvents::Secrets::EXPORT);
 
 # test names say … and umlauts; all tests are written in UTF-8
@@ -52,20 +53,34 @@ sub escape { $_[0] =~ s/([^A-Za-z0-9._~-])/sprintf '%%%02X', ord $1/ger }
 sub vhost
 {
     my ($name) = @_;
+    local $_;       # which Apache::Test reads files into
     my $host = Apache::Test::config()->{vhosts}{$name} or die "no virtual host $name";
     return $host->{port};
 }
 
-# A JWT; claims override, undef removes. -header and -key make wrong ones.
+# A JWT; claims override, undef removes. -header and -key make wrong ones; with
+# -rsa => NAME it is signed by conf/NAME.pem.
 sub token
 {
     my ($user, %claim) = @_;
     my $header = delete $claim{-header} // { alg => 'HS256', typ => 'JWT' };
     my $key = delete $claim{-key} // TOKEN_KEY;
+    my $rsa = delete $claim{-rsa};
     my %all = (sub => $user, iat => int time, exp => int time + 600, %claim);
     delete @all{ grep { !defined $all{$_} } keys %all };
     my $text = join '.', map { encode_base64url($json->encode($_)) } $header, \%all;
+    return "$text." . encode_base64url(rsa_signature($text, $rsa)) if defined $rsa;
     return "$text." . ($header->{alg} eq 'none' ? '' : encode_base64url(hmac_sha256($text, $key)));
+}
+
+sub rsa_signature
+{
+    my ($text, $name) = @_;
+    my $file = root() . "/t/conf/$$.jwt";
+    write_file($file, $text);
+    my $signature = qx(openssl dgst -sha256 -sign "@{[root()]}/t/conf/$name.pem" "$file");
+    unlink $file;
+    return $signature;
 }
 
 sub basic { 'Basic ' . encode_base64("$_[0]:" . ($_[1] // PASSWORD), '') }
@@ -301,6 +316,23 @@ sub wait_for
 
 # Epoch seconds of a time of ours.
 sub seconds_of { return db()->selectrow_array('SELECT extract(epoch FROM ?::timestamptz)', undef, $_[0]) }
+
+# ---- processes
+
+sub server_pid { return read_file(root() . '/t/logs/httpd.pid') + 0 }
+sub server_children { return children_of(server_pid()) }
+
+# Who is a child of that process now.
+sub children_of
+{
+    my ($parent) = @_;
+    my @children;
+    for my $name (glob '/proc/[0-9]*/stat') {
+        open my $file, '<', $name or next;
+        push @children, $name =~ m{/(\d+)/} if (<$file> // '') =~ /\) \S $parent /;
+    }
+    return @children;
+}
 
 # ---- httpd -t and start-up
 

@@ -1,0 +1,47 @@
+# A task location that nobody guards is said at the start, before it refuses anybody.
+use strict;
+use warnings;
+use utf8;
+use Test::More;
+use TaskEvents::Test;
+
+my $good = qq{TaskEventsEngine On\nTaskEventsTransport local\nTaskEventsDatabase "host=127.0.0.1 port=1 dbname=x connect_timeout=1"\n};
+my $owner = 'Require taskevents-owner';
+sub location { my ($path, @lines) = @_; return join "\n", "<Location \"$path\">", @lines, '</Location>', '' }
+sub said { my ($status, $said) = httpd_try(server_config(lines => $good . $_[0]), undef, 1.5); is $status, 'runs', '… starts all the same' or diag $said; return $said =~ /\[taskevents:error\][^\n]*TE0009[^\n]*/g }
+
+for my $case (
+    ['no Require at all', location('/api', 'SetHandler taskevents')],
+    ['Require all granted', location('/api', 'SetHandler taskevents', 'Require all granted')],
+    ['another provider', location('/api', 'SetHandler taskevents', 'AuthType Basic', 'AuthName x', 'Require valid-user')],
+    ['the provider of the sidecar', location('/api', 'SetHandler taskevents', 'Require taskevents-sidecar')],
+    ['the whole server', location('/', 'SetHandler taskevents', 'Require all granted')],
+    ['with a slash', location('/api/', 'SetHandler taskevents', 'Require all granted')],
+    ['in a virtual host', "<VirtualHost *:1>\n" . location('/api', 'SetHandler taskevents', 'Require all granted') . '</VirtualHost>'],
+    ['one host of two', "<VirtualHost *:1>\n" . location('/api', 'SetHandler taskevents', $owner) . "</VirtualHost>\n<VirtualHost *:2>\n"
+        . location('/api', 'SetHandler taskevents') . '</VirtualHost>'],
+) {
+    my ($name, $lines) = @$case;
+    my @said = said($lines);
+    is scalar(@said), 1, "$name: said once" or next;
+    like $said[0], qr/Require taskevents-owner/, '… and what is missing';
+    like $said[0], qr/403/, '… and what it does until then';
+}
+for my $case (
+    ['guarded', location('/api', 'SetHandler taskevents', $owner)],
+    ['guarded among others', location('/api', 'SetHandler taskevents', '<RequireAll>', $owner, 'Require ip 127.0.0.1', '</RequireAll>')],
+    ['handler and guard in two sections', location('/', 'SetHandler taskevents') . location('/api', $owner)],
+    ['in a virtual host', "<VirtualHost *:1>\n" . location('/api', 'SetHandler taskevents', $owner) . '</VirtualHost>'],
+    ['other paths', location('/healthz', 'SetHandler taskevents', 'Require all granted') . location('/apiary', 'SetHandler taskevents', 'Require all granted')],
+    ['only the document', location('/api/openapi.json', 'SetHandler taskevents', 'Require all granted') . location('/api', 'SetHandler taskevents', $owner)],
+    ['nothing mapped', ''],
+    ['open, which is said in other words', "TaskEventsOpen On\n" . location('/api', 'SetHandler taskevents')],
+) {
+    is_deeply [said($case->[1])], [], "$case->[0]: nothing to say";
+}
+# the server under test has such hosts, and said so when it started
+my $log = TaskEvents::Test::read_file(root() . '/t/logs/error_log');
+ok $log =~ /TE0009|TE0006/, 'this server told of its choices';
+my ($status, $said) = httpd_try(server_config(lines => $good . location('/api', 'SetHandler taskevents')), '-t');
+is $status, 0, 'httpd -t takes it: it refuses, so it does no harm' or diag $said;
+finish();
