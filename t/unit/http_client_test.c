@@ -169,7 +169,8 @@ START_TEST(a_server_that_hangs_ends_with_the_time)
     ck_assert_int_eq(r.status, 0);
     ck_assert_ptr_nonnull(r.error);
     ck_assert_int_eq(r.not_sent, 0);
-    ck_assert_int_ge(took, SHORT);
+    /* curl counts whole milliseconds, by a clock of its own */
+    ck_assert_int_ge(took, SHORT - apr_time_from_msec(2));
     ck_assert_int_lt(took, SHORT + apr_time_from_sec(3));
 }
 END_TEST
