@@ -232,6 +232,8 @@ typedef struct {
     apr_array_header_t *faults;         /* in it */
     const char *event_ids[2];
     te_task_t *task;                    /* as it is then; NULL: none */
+    const char *xact;                   /* what the last try wrote in */
+    te_task_t *written;                 /* and what */
     int is_stale;                       /* If-Match does not hold */
     int changed;
 } change_t;
@@ -320,6 +322,8 @@ static te_db_err_e write_change(te_db_t *db, te_req_t *req, change_t *c,
     if (series == TE_SERIES_START) {
         err = join_series(db, req, after);
     }
+    c->xact = before->held_by;
+    c->written = after;
     n = change_events(req, c, before, after, events);
     after->last_event_id = events[n - 1]->id;
     if (err == TE_DB_OK) {
@@ -334,11 +338,12 @@ static te_db_err_e write_change(te_db_t *db, te_req_t *req, change_t *c,
     return err;
 }
 
-/* Whether the row is what an earlier try of this request left. */
-static int is_ours(const change_t *c, const te_task_t *task)
+/* Whether an earlier try was committed, though its answer was lost: it is
+ * not enough to look at the row, which others may have changed since. */
+static te_db_err_e was_committed(te_db_t *db, const char *xact, int *done)
 {
-    return strcmp(task->last_event_id, c->event_ids[0]) == 0
-           || strcmp(task->last_event_id, c->event_ids[1]) == 0;
+    *done = 0;
+    return xact == NULL ? TE_DB_OK : te_db_committed(db, xact, done);
 }
 
 static te_db_err_e change_task(te_db_t *db, te_req_t *req, void *data,
@@ -350,15 +355,14 @@ static te_db_err_e change_task(te_db_t *db, te_req_t *req, void *data,
     te_db_err_e err = te_tasks_lock(db, req->pool, req->key == NULL,
                                     req->match.user_id, c->id, &before);
 
-    c->task = NULL;
+    (void)again;
     c->is_stale = c->changed = 0;
-    if (err != TE_DB_OK || before == NULL) {
-        return err;
+    if (err == TE_DB_OK) {
+        err = was_committed(db, c->xact, &c->changed);
     }
-    c->task = before;
-    if (again && is_ours(c, before)) {
-        c->changed = 1;
-        return TE_DB_OK;
+    c->task = c->changed ? c->written : before;
+    if (err != TE_DB_OK || before == NULL || c->changed) {
+        return err;
     }
     c->is_stale = !may_change(req, before);
     if (c->is_stale || (c->faults != NULL && c->faults->nelts > 0)) {
@@ -491,6 +495,7 @@ int te_tasks_complete_route(te_req_t *req)
 typedef struct {
     apr_int64_t id;
     const char *event_id;
+    const char *xact;                   /* what the last try wrote in */
     int found, is_stale;
 } deletion_t;
 
@@ -502,15 +507,20 @@ static te_db_err_e delete_task(te_db_t *db, te_req_t *req, void *data,
     te_db_err_e err = te_tasks_lock(db, req->pool, 1, req->match.user_id,
                                     d->id, &task);
 
+    (void)again;
     d->is_stale = 0;
-    d->found = task != NULL || again;   /* gone by a try of ours */
-    if (err != TE_DB_OK || task == NULL) {
+    if (err == TE_DB_OK) {
+        err = was_committed(db, d->xact, &d->found);
+    }
+    if (err != TE_DB_OK || d->found || task == NULL) {
         return err;
     }
+    d->found = 1;
     d->is_stale = !may_change(req, task);
     if (d->is_stale) {
         return TE_DB_OK;
     }
+    d->xact = task->held_by;
     task->updated_at = apr_time_now();
     if (!task->completed && task->recurring_interval != NULL) {
         err = te_series_end(db, req->pool, task, task->updated_at);

@@ -562,6 +562,17 @@ void te_db_rollback(te_db_t *db)
     }
 }
 
+te_db_err_e te_db_committed(te_db_t *db, const char *xact, int *committed)
+{
+    PGresult *r;
+    te_db_err_e err = te_db_run(db, TE_COMMITTED, TE_TX_NONE, &xact, &r);
+
+    if (err == TE_DB_OK) {
+        *committed = PQgetvalue(r, 0, 0)[0] == 't';
+    }
+    return err;
+}
+
 int te_db_is_direct(te_db_t *db)
 {
     PGresult *r;

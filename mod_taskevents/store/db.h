@@ -83,6 +83,11 @@ void te_db_renew(te_db_t *db, apr_interval_time_t budget);
 /* Roll back an open transaction, if there is one. */
 void te_db_rollback(te_db_t *db);
 
+/* Whether a transaction that has ended (who holds a row that it held knows)
+ * ended by COMMIT: what a lost connection left open.
+ * @param xact  its number, as te_tasks_lock tells it */
+te_db_err_e te_db_committed(te_db_t *db, const char *xact, int *committed);
+
 /* COMMIT what te_db_* calls left open with TE_TX_BEGIN. */
 te_db_err_e te_db_commit(te_db_t *db);
 

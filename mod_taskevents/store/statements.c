@@ -93,6 +93,12 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
     [TE_SCHEMA_VERSION] = {"te_schema_version", 0,
         "SELECT taskevents.schema_version()"},
     [TE_BACKEND_PID] = {"te_backend_pid", 0, "SELECT pg_backend_pid()"},
+    /* $1 a transaction that has ended -> whether by COMMIT; one that this
+     * server has not come to (it was restored, or took over) has not */
+    [TE_COMMITTED] = {"te_committed", 1,
+        "SELECT coalesce(CASE WHEN $1::xid8"
+        "  < pg_snapshot_xmax(pg_current_snapshot())"
+        " THEN pg_xact_status($1::xid8) = 'committed' END, false)"},
     [TE_TASK_IDS] = {"te_task_ids", 0,
         "SELECT nextval('taskevents.task_ids')"},
     /* IANA's names; the files that a system adds beside them are none */
@@ -108,8 +114,10 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
     [TE_TASK_GET] = {"te_task_get", 2,
         "SELECT " TE_TASK_COLUMNS("") " FROM taskevents.tasks"
         " WHERE id = $1::bigint AND user_id = $2::text"},
+    /* and the transaction that holds it then */
     [TE_TASK_LOCK] = {"te_task_lock", 2,
-        "SELECT " TE_TASK_COLUMNS("") " FROM taskevents.tasks"
+        "SELECT " TE_TASK_COLUMNS("") ", pg_current_xact_id()"
+        " FROM taskevents.tasks"
         " WHERE id = $1::bigint AND user_id = $2::text FOR NO KEY UPDATE"},
     /* The whole row, which this transaction holds, and 1 or 2 events.
      * $1 id $2 title $3 description $4 completed $5 completed at

@@ -5,6 +5,7 @@
 typedef enum {
     TE_SCHEMA_VERSION,
     TE_BACKEND_PID,
+    TE_COMMITTED,
     TE_TASK_IDS,
     TE_ZONES,
     TE_TASK_CREATE,

@@ -8,6 +8,8 @@
 #include "task_row.h"
 
 /* Columns as TE_TASK_COLUMNS names them. */
+#define HELD_BY 17              /* the column behind TE_TASK_COLUMNS */
+
 te_task_t *te_task_row(apr_pool_t *p, const PGresult *r, int row)
 {
     te_task_t *task = apr_pcalloc(p, sizeof *task);
@@ -70,9 +72,8 @@ te_db_err_e te_tasks_create(te_db_t *db, apr_pool_t *p, const te_task_t *task,
     return err;
 }
 
-static te_db_err_e find(te_db_t *db, apr_pool_t *p, te_statement_e statement,
-                        int tx, const char *user_id, apr_int64_t id,
-                        te_task_t **task)
+te_db_err_e te_tasks_get(te_db_t *db, apr_pool_t *p, const char *user_id,
+                         apr_int64_t id, te_task_t **task)
 {
     const char *params[2];
     te_db_err_e err;
@@ -80,25 +81,31 @@ static te_db_err_e find(te_db_t *db, apr_pool_t *p, te_statement_e statement,
 
     params[0] = te_db_from_int64(p, id);
     params[1] = user_id;
-    err = te_db_run(db, statement, tx, params, &r);
+    err = te_db_run(db, TE_TASK_GET, TE_TX_NONE, params, &r);
     if (err == TE_DB_OK) {
         *task = PQntuples(r) > 0 ? te_task_row(p, r, 0) : NULL;
     }
     return err;
 }
 
-te_db_err_e te_tasks_get(te_db_t *db, apr_pool_t *p, const char *user_id,
-                         apr_int64_t id, te_task_t **task)
-{
-    return find(db, p, TE_TASK_GET, TE_TX_NONE, user_id, id, task);
-}
-
 te_db_err_e te_tasks_lock(te_db_t *db, apr_pool_t *p, int begin,
                           const char *user_id, apr_int64_t id,
                           te_task_t **task)
 {
-    return find(db, p, TE_TASK_LOCK, begin ? TE_TX_BEGIN : TE_TX_NONE,
-                user_id, id, task);
+    const char *params[2];
+    te_db_err_e err;
+    PGresult *r;
+
+    params[0] = te_db_from_int64(p, id);
+    params[1] = user_id;
+    err = te_db_run(db, TE_TASK_LOCK, begin ? TE_TX_BEGIN : TE_TX_NONE,
+                    params, &r);
+    *task = NULL;
+    if (err == TE_DB_OK && PQntuples(r) > 0) {
+        *task = te_task_row(p, r, 0);
+        (*task)->held_by = te_db_text(p, r, 0, HELD_BY);
+    }
+    return err;
 }
 
 te_db_err_e te_tasks_update(te_db_t *db, apr_pool_t *p, const te_task_t *task,
