@@ -11,6 +11,7 @@
  *  7. pre-cleanup of the child's pool: publisher joined, connections closed
  */
 #include <httpd.h>
+#include <ap_expr.h>
 #include <ap_mpm.h>
 #include <apr_strings.h>
 #include <http_config.h>
@@ -290,10 +291,12 @@ static int note_location(request_rec *r)
 {
     const core_dir_config *dir =
         ap_get_core_module_config(r->per_dir_config);
+    const char *handler, *error = NULL;
 
-    if (te_server_conf(r->server)->engine && dir->handler != NULL
-        && strcmp(dir->handler, TE_HANDLER) == 0) {
-        te_notes(r)->is_no_file = 1;
+    if (te_server_conf(r->server)->engine && dir->expr_handler != NULL) {
+        handler = ap_expr_str_exec(r, dir->expr_handler, &error);
+        te_notes(r)->is_no_file = error == NULL && handler != NULL
+                                  && strcmp(handler, TE_HANDLER) == 0;
     }
     return DECLINED;
 }
