@@ -11,6 +11,7 @@
  *  7. pre-cleanup of the child's pool: publisher joined, connections closed
  */
 #include <httpd.h>
+#include <ap_expr.h>
 #include <ap_mpm.h>
 #include <apr_strings.h>
 #include <http_config.h>
@@ -339,15 +340,28 @@ static int dispatch(te_req_t *req)
 }
 
 /* What a <Location> gives to us is no file: httpd need not look for one, nor
- * for the <Directory> sections and .htaccess files of its path. */
-static int is_no_file(request_rec *r)
+ * for the <Directory> sections and .htaccess files of its path. The location's
+ * configuration is seen by translate_name, not by map_to_storage. */
+static int note_location(request_rec *r)
 {
     const core_dir_config *dir =
         ap_get_core_module_config(r->per_dir_config);
+    const char *handler, *error = NULL;
 
-    return te_server_conf(r->server)->engine && dir->handler != NULL
-                   && strcmp(dir->handler, TE_HANDLER) == 0
-               ? OK : DECLINED;
+    if (te_server_conf(r->server)->engine && dir->expr_handler != NULL) {
+        handler = ap_expr_str_exec(r, dir->expr_handler, &error);
+        te_notes(r)->is_no_file = error == NULL && handler != NULL
+                                  && strcmp(handler, TE_HANDLER) == 0;
+    }
+    return DECLINED;
+}
+
+static int skip_files(request_rec *r)
+{
+    const te_notes_t *notes = ap_get_module_config(r->request_config,
+                                                   &taskevents_module);
+
+    return notes != NULL && notes->is_no_file ? OK : DECLINED;
 }
 
 static int handler(request_rec *r)
@@ -405,7 +419,8 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_LAST);
     ap_hook_child_stopping(child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_map_to_storage(is_no_file, NULL, NULL, APR_HOOK_LAST);
+    ap_hook_translate_name(note_location, NULL, NULL, APR_HOOK_FIRST);
+    ap_hook_map_to_storage(skip_files, NULL, NULL, APR_HOOK_LAST);
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(after_response, NULL, NULL, APR_HOOK_MIDDLE);
     te_access_register(p);

@@ -32,6 +32,7 @@ typedef struct te_notes_t {
     int denied;                         /* 401 or 403 instead of what httpd
                                          * makes of a denial; 0: httpd's */
     int wrote;                          /* the outbox has something new */
+    int is_no_file;                     /* its <Location> gives it to us */
 } te_notes_t;
 
 /* The notes of a request, made when they are first asked for. */
