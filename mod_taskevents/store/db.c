@@ -16,6 +16,7 @@
 
 #define TASK_ID_BLOCK 100       /* INCREMENT of taskevents.task_ids */
 #define IDLE_CONNECTION_TTL apr_time_from_sec(300)
+#define PROBE_PATIENCE apr_time_from_msec(500)
 #define MESSAGE_MAX 400
 #define MOST_COMMANDS 4         /* prepare, BEGIN, the statement, COMMIT */
 
@@ -667,14 +668,28 @@ int te_db_pool_close(te_db_pool_t *pool, apr_interval_time_t longest)
     return 1;
 }
 
-/* While PostgreSQL is away one thread at a time tries to connect and the
- * others are told at once: nobody queues behind a connect that hangs. */
+/* Another thread is trying to connect: when PostgreSQL is back that takes a
+ * moment. @return whether it is */
+static int wait_for_probe(te_db_pool_t *pool)
+{
+    apr_time_t give_up = apr_time_now() + PROBE_PATIENCE;
+
+    while (apr_atomic_read32(&pool->probing) && apr_time_now() < give_up) {
+        apr_sleep(apr_time_from_msec(5));
+    }
+    return !apr_atomic_read32(&pool->down);
+}
+
+/* While PostgreSQL is away one thread at a time tries to connect. The others
+ * wait for a moment and no longer: nobody queues behind a connect that
+ * hangs. */
 static te_db_err_e connect_place(te_db_pool_t *pool, te_db_t *db)
 {
     int ok;
 
     if (apr_atomic_read32(&pool->down)
-        && apr_atomic_cas32(&pool->probing, 1, 0) != 0) {
+        && apr_atomic_cas32(&pool->probing, 1, 0) != 0
+        && !wait_for_probe(pool)) {
         note(db, "cannot connect; another thread is trying");
         return TE_DB_AWAY;
     }

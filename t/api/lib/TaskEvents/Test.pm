@@ -31,7 +31,7 @@ use TaskEvents::Secrets;
 our @EXPORT = (qw(
     vhost user root request at_once token basic create task_path is_problem is_number
     db row rows outbox events history wait_for uuid_re time_re seconds_of encode_json_text
-    detail_of expect_log log_lines finish escape httpd_try server_config
+    detail_of expect_log log_lines finish escape httpd_try httpd_start server_config
     server_pid server_children children_of
 ), @TaskEvents::Secrets::EXPORT);
 
@@ -49,10 +49,11 @@ sub user { "$_[0]-$run" }
 sub root { $ENV{TASKEVENTS_TEST_ROOT} }
 sub escape { $_[0] =~ s/([^A-Za-z0-9._~-])/sprintf '%%%02X', ord $1/ger }
 
-# The port of a virtual host of extra.conf.in.
+# The port of a virtual host of extra.conf.in, or of another server.
 sub vhost
 {
     my ($name) = @_;
+    return $name if $name =~ /^\d+$/;
     local $_;       # which Apache::Test reads files into
     my $host = Apache::Test::config()->{vhosts}{$name} or die "no virtual host $name";
     return $host->{port};
@@ -277,6 +278,13 @@ sub db
         { RaiseError => 1, PrintError => 0, AutoCommit => 1, pg_enable_utf8 => 1 });
 }
 
+# After the server has ended this session too.
+sub reconnect
+{
+    undef $db;
+    return wait_for(sub { local $SIG{__WARN__} = sub { }; eval { db() } || do { undef $db; 0 } }, 20);
+}
+
 sub row { my ($sql, @values) = @_; return db()->selectrow_hashref($sql, undef, @values) }
 sub rows { my ($sql, @values) = @_; return @{ db()->selectall_arrayref($sql, { Slice => {} }, @values) } }
 
@@ -387,6 +395,26 @@ sub httpd_try
         $status = 'runs';
     }
     return ($status, join '', map { -e "$dir/$_" ? read_file("$dir/$_") : '' } qw(out error_log));
+}
+
+# A server of its own beside the one under test: (port, code that stops it).
+sub httpd_start
+{
+    my ($config) = @_;
+    my $dir = root() . '/try';
+    unlink "$dir/error_log", "$dir/httpd.pid";
+    write_file("$dir/httpd.conf", $config);
+    my ($port) = $config =~ /^Listen 127\.0\.0\.1:(\d+)/m;
+    my $pid = fork // die "fork: $!";
+    if (!$pid) {
+        open STDOUT, '>', "$dir/out" or die;
+        open STDERR, '>&', \*STDOUT or die;
+        setpgrp 0, 0;
+        exec(root() . '/httpd', '-f', "$dir/httpd.conf", '-DFOREGROUND') or POSIX::_exit(127);
+    }
+    wait_for(sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) }, 20)
+        or Test::More::diag(map { -e "$dir/$_" ? read_file("$dir/$_") : () } qw(out error_log));
+    return ($port, sub { kill TERM => $pid; waitpid $pid, 0; return $? });
 }
 
 sub read_file { open my $file, '<', $_[0] or die "$_[0]: $!"; local $/; return scalar <$file> // '' }
