@@ -193,6 +193,7 @@ run_wrk() { # CLIENTS URL MODE USERS [TOKEN]
         tail "$log" >&2
         die "wrk failed"
     }
+    grep 'Socket errors\|Non-2xx' "$log" >&2 || true
     awk '/^RESULT/ { print $2, $2 / $3, $4 + $5, $6, $7 }' "$log"
 }
 
