@@ -170,11 +170,11 @@ static void ignore_notice(void *arg, const PGresult *notice)
     (void)notice;
 }
 
+static int set_up(te_db_t *db);
+
 static int open_connection(te_db_t *db)
 {
     const char *error = NULL;
-    PGresult *r;
-    int ok;
 
     apr_pool_create(&db->connection_pool, db->pool);
     if (apr_dbd_open_ex(driver, db->connection_pool,
@@ -187,11 +187,11 @@ static int open_connection(te_db_t *db)
     }
     db->conn = apr_dbd_native_handle(driver, db->handle);
     PQsetNoticeReceiver(db->conn, ignore_notice, NULL);
-    r = PQexec(db->conn, session_setup);
-    ok = PQresultStatus(r) == PGRES_COMMAND_OK;
-    PQclear(r);
-    if (!ok || PQsetnonblocking(db->conn, 1) != 0) {
-        note(db, PQerrorMessage(db->conn));
+    db->message[0] = '\0';
+    if (!set_up(db)) {
+        if (db->message[0] == '\0') {
+            note(db, PQerrorMessage(db->conn));
+        }
         te_db_close(db);
         return 0;
     }
@@ -300,6 +300,22 @@ static PGresult *next_result(te_db_t *db, int *ok)
         }
     }
     return PQgetResult(db->conn);
+}
+
+/* PQexec of session_setup, but not beyond the deadline: a server can fall
+ * silent behind its login too. */
+static int set_up(te_db_t *db)
+{
+    int ok = 1, going_on = PQsetnonblocking(db->conn, 1) == 0
+                           && PQsendQuery(db->conn, session_setup)
+                           && flush(db);
+    PGresult *r;
+
+    while (going_on && (r = next_result(db, &going_on)) != NULL) {
+        ok = ok && PQresultStatus(r) == PGRES_COMMAND_OK;
+        PQclear(r);
+    }
+    return going_on && ok;
 }
 
 static int starts_with(const char *text, const char *prefix)
