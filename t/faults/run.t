@@ -28,8 +28,8 @@ time.sleep(3)                   # some work while all is well again
 run.end_load()
 run.settle()
 tap.equal(run.left[0], 0, "the outbox is empty at the end")
-if run.redrive():
-    run.settle()
+run.redrive()
+run.revive()
 
 faults = sum(injector.kinds.values())
 tap.ok(faults > 0, f"{faults} faults: " + ", ".join(

@@ -110,9 +110,15 @@ class Checker:
                 self.find("swapped", f"{at}: appears first behind {highest}",
                           stream, primary=True)
             highest = max(highest, number)
-        for number in sorted(set(range(1, last + 1)) - set(taken)):
-            self.find("lost", f"{stream} {number} of {last} is not in Kafka",
-                      stream, primary=True)
+        missing = sorted(set(range(1, last + 1)) - set(taken))
+        for first in missing:
+            if first - 1 not in missing:
+                end = first
+                while end + 1 in missing:
+                    end += 1
+                self.find("lost", f"{stream} {first}"
+                          + (f" to {end}" if end > first else "")
+                          + f" of {last}: not in Kafka", stream, primary=True)
         self.streams[stream] = taken
         if topic == "tasks":
             for number in sorted(taken):

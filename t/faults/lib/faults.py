@@ -38,6 +38,8 @@ class Injector:
         for kind, before, lasts, choice, also in plan(seed):
             if time.monotonic() - self.began + before > seconds:
                 return
+            if kind in LONG and seconds < 300:
+                continue
             time.sleep(before)
             # a stopped or dying parent takes no second signal
             if also and kind.startswith("httpd"):
@@ -98,6 +100,10 @@ class Injector:
         pid = self.a_child(choice)
         send("STOP", pid)
         self.paused([pid], lasts, choice, also)
+
+    def child_freeze(self, lasts, choice, also):
+        """Long enough for the others to end its publisher's session."""
+        self.child_pause(35 + lasts, choice, also)
 
     def graceful(self, lasts, _choice, also):
         parent = self.stack.pid("httpd")
@@ -167,6 +173,7 @@ SHORT = {
 LONGEST = {f"{part}-pause": 8 for part in ("httpd", "httpd-child", "daprd",
                                            "kafka", "postgres")}
 LONGEST |= {"postgres-kill": 8, "daprd-kill": 4, "httpd-kill": 4}
+LONG = ("httpd-child-freeze",)      # only in runs of 5 minutes and more
 FAULTS = {
     "httpd-child-kill": Injector.child_kill,
     "httpd-graceful": Injector.graceful,
@@ -174,6 +181,7 @@ FAULTS = {
     "backend-kill": Injector.backend_kill,
     "httpd-graceful-stop": Injector.graceful_stop,
     "httpd-child-pause": Injector.child_pause,
+    "httpd-child-freeze": Injector.child_freeze,
     "daprd-restart": lambda i, *_how: i.restart("daprd"),
     **{f"{part}-kill": of_part("kill", part)
        for part in ("httpd", "daprd", "kafka", "postgres")},

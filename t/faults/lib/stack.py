@@ -129,7 +129,7 @@ class Stack:
                   WHERE starts_with(user_id, '{prefix}')))""")
         return row
 
-    def settle(self, prefix, seconds=120, patience=30):
+    def settle(self, prefix, seconds=120, patience=20):
         """Wait until everything was published and handled. Gives up when
         nothing moves any more, and returns what is left."""
         end, last, moved = time.monotonic() + seconds, None, time.monotonic()
