@@ -235,7 +235,8 @@ class Checker:
         for event in self.by_id.values():
             data, user = event["data"], event["data"]["user_id"]
             title = data.get("task", {}).get("title")
-            if data["origin"] != "user":
+            if data["origin"] != "user" \
+                    or not event["type"].startswith("task."):
                 continue
             if event["type"] == "task.created":
                 known = (user, title) in titles["create"]
