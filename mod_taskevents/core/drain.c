@@ -94,14 +94,18 @@ static te_db_err_e park(te_drain_t *d, const te_sending_t *s,
     return err;
 }
 
-static te_db_err_e postpone(te_drain_t *d, const te_sending_t *s,
+static te_db_err_e postpone(te_drain_t *d, const te_sending_t *s, int alone,
                             const char *error)
 {
     int attempts = s->row->attempts + 1;
     apr_interval_time_t wait =
         d->transport->wait(attempts, (unsigned int)rand_r(d->seed));
-    apr_time_t retry_at = apr_time_now() + wait;
+    apr_time_t retry_at;
 
+    if (alone && wait > d->transport->longest_wait_alone) {
+        wait = d->transport->longest_wait_alone;
+    }
+    retry_at = apr_time_now() + wait;
     if (d->retry_at == 0 || retry_at < d->retry_at) {
         d->retry_at = retry_at;
     }
@@ -111,7 +115,9 @@ static te_db_err_e postpone(te_drain_t *d, const te_sending_t *s,
     return te_outbox_failed(d->db, d->pool, s->row, wait, error);
 }
 
-static te_db_err_e not_taken(te_drain_t *d, const te_sending_t *s)
+/* @param alone  nothing else of its wave was taken: it may be the broker, not
+ *               the event */
+static te_db_err_e not_taken(te_drain_t *d, const te_sending_t *s, int alone)
 {
     int attempts = s->row->attempts + 1;
     int max = s->maybe_refused ? REFUSALS_MAX : d->transport->max_attempts;
@@ -119,7 +125,7 @@ static te_db_err_e not_taken(te_drain_t *d, const te_sending_t *s)
 
     te_db_renew(d->db, BUDGET);
     return s->result == TE_SENT_REFUSED || (max > 0 && attempts > max)
-               ? park(d, s, error) : postpone(d, s, error);
+               ? park(d, s, error) : postpone(d, s, alone, error);
 }
 
 /* --- waves ------------------------------------------------------------- */
@@ -139,6 +145,17 @@ static void note_transport(te_drain_t *d, int works, const char *error)
     }
 }
 
+static int count_taken(const wave_t *wave)
+{
+    int i, taken = 0;
+
+    for (i = 0; i < wave->n; ++i) {
+        taken += wave->sendings[i].result == TE_SENT_ACCEPTED
+                 || wave->sendings[i].result == TE_SENT_SETTLED;
+    }
+    return taken;
+}
+
 /* What came of a wave.
  * @param works     cleared when the transport as a whole did not work
  * @param progress  set when some row will not be read again as it was */
@@ -149,7 +166,7 @@ static te_db_err_e settle(te_drain_t *d, const wave_t *wave, char *stopped,
         apr_array_make(d->pool, wave->n, sizeof(te_outbox_row_t *));
     const char *error = NULL;
     te_db_err_e err = TE_DB_OK;
-    int i, taken = 0;
+    int i, taken = count_taken(wave);
 
     for (i = 0; i < wave->n && err == TE_DB_OK; ++i) {
         const te_sending_t *s = &wave->sendings[i];
@@ -157,14 +174,12 @@ static te_db_err_e settle(te_drain_t *d, const wave_t *wave, char *stopped,
         switch (s->result) {
         case TE_SENT_ACCEPTED:
             APR_ARRAY_PUSH(accepted, const te_outbox_row_t *) = s->row;
-            ++taken;
             continue;
         case TE_SENT_SETTLED:
-            ++taken;
             continue;
         case TE_SENT_FAILED:
         case TE_SENT_REFUSED:
-            err = not_taken(d, s);
+            err = not_taken(d, s, taken == 0);
             *progress = 1;
             break;
         case TE_SENT_HELD:

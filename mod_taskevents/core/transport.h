@@ -37,8 +37,10 @@ struct te_transport_t {
     /* Send one wave: n events of n different streams. Sets each result. */
     void (*send)(te_transport_t *transport, te_sending_t *wave, int n,
                  apr_pool_t *p);
-    /* How long an event waits after its attempts-th failure. */
+    /* How long an event waits after its attempts-th failure, and at most while
+     * nothing else is taken either: it should not outwait an outage. */
     apr_interval_time_t (*wait)(int attempts, unsigned int chance);
+    apr_interval_time_t longest_wait_alone;
     /* Ask a send that is under way to end soon. Any thread. */
     void (*stop)(te_transport_t *transport);
 };

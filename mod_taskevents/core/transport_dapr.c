@@ -426,6 +426,7 @@ apr_status_t te_transport_dapr(te_transport_t **out,
     dapr->base.send = dapr_send;
     dapr->base.stage = "publish";
     dapr->base.wait = te_backoff;
+    dapr->base.longest_wait_alone = apr_time_from_sec(2);
     dapr->base.stop = dapr_stop;
     dapr->settings = settings;
     for (i = 0; i < TE_TOPIC_COUNT; ++i) {

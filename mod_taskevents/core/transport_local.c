@@ -73,6 +73,7 @@ apr_status_t te_transport_local(te_transport_t **out,
     local->base.stage = "handle";
     local->base.send = local_send;
     local->base.wait = local_wait;
+    local->base.longest_wait_alone = local_wait(3, 0);
     local->base.stop = local_stop;
     local->settings = settings;
     local->ids = ids;

@@ -2,18 +2,21 @@
 # shellcheck disable=SC2034  # read by the other parts
 # The suites of ./dev test, in the order in which a failure is cheapest.
 
-SUITES=(build unit migrations api docs sanitize dist stack)
+SUITES=(build unit migrations api docs sanitize dist stack faults)
 
 TEST="$WORK/test"
 
 cmd_test() {
     local suites=("${SUITES[@]}") name began rc summary=()
+    FAULTS_MINUTES=3
     if (($#)); then
-        [[ $# == 1 && " ${SUITES[*]} " == *" $1 "* ]] || die "test takes one of: ${SUITES[*]}"
+        [[ " ${SUITES[*]} " == *" $1 "* ]] || die "test takes one of: ${SUITES[*]}"
         suites=("$1")
+        shift
     fi
+    test_options "${suites[*]}" "$@"
     mkdir -p "$WORK"
-    [[ " ${suites[*]} " != *" stack "* ]] || need_for_dapr
+    [[ ! " ${suites[*]} " =~ " "(stack|faults)" " ]] || need_for_dapr
     install_packages "${PACKAGES_UP[@]}" "${PACKAGES_TEST[@]}"
 
     exec 7>"$WORK/.test-lock"
@@ -40,12 +43,19 @@ cmd_test() {
     return "$rc"
 }
 
+test_options() { # SUITE [OPTION...]
+    (($# > 1)) || return 0
+    [[ $# == 3 && $1 == faults && $2 == --minutes && $3 =~ ^[0-9]{1,4}$ ]] ||
+        die "only faults takes an option: --minutes N"
+    FAULTS_MINUTES=$3
+}
+
 # Also after a failure or an interrupt.
 test_end() {
     local rc=$?
     (
         set +e
-        for RUN in "$TEST"/{db,live,stack}; do
+        for RUN in "$TEST"/{db,live,stack,faults}; do
             [[ ! -d $RUN/pid ]] || parts_down
         done
     ) 2>/dev/null
@@ -191,4 +201,17 @@ suite_stack() {
     rm -rf "$RUN"
     (cd "$ROOT" && TASKEVENTS_RUN="$RUN" timeout --foreground 1200 \
         prove --timer --norc -It/stack/lib t/stack/*.t)
+}
+
+# The same under load, undisturbed and with parts that die, stop and come back.
+# TASKEVENTS_FAULTS_SEED repeats the faults of a run.
+suite_faults() {
+    RUN="$TEST/faults"
+    [[ ! -d $RUN/pid ]] || parts_down
+    rm -rf "$RUN"
+    install_packages python3
+    (cd "$ROOT" && TASKEVENTS_RUN="$RUN" TASKEVENTS_FAULTS_MINUTES="$FAULTS_MINUTES" \
+        timeout --foreground $((FAULTS_MINUTES * 60 + 900)) \
+        prove --timer --norc t/faults/*.t) || return
+    RUN="$TEST/faults" parts_down
 }

@@ -1,0 +1,190 @@
+"""What can happen to the parts of the stack, in an order that a seed gives."""
+import random
+import sys
+import time
+from collections import Counter
+
+from stack import children_of, eventually, is_there, send, tree_of
+
+EXIT_WITHIN = 5.0       # seconds, a child of httpd that is told to end
+
+
+def plan(seed):
+    """Endless: (kind, seconds before, seconds that it lasts, a number to
+    choose by, a second fault meanwhile or None). Every kind comes once before
+    any comes again."""
+    rng = random.Random(f"faults {seed}")
+    while True:
+        kinds = sorted(FAULTS)
+        rng.shuffle(kinds)
+        for kind in kinds:
+            lasts = rng.uniform(0.2, LONGEST.get(kind, 2))
+            also = rng.choice(sorted(SHORT)) if rng.random() < 0.3 else None
+            yield kind, rng.uniform(0.5, 3), lasts, rng.random(), also
+
+
+class Injector:
+    def __init__(self, stack):
+        self.stack = stack
+        self.kinds, self.killed = Counter(), set()
+        self.endings = []       # (kind, seconds) of undisturbed children
+        self.began = time.monotonic()
+
+    def say(self, text):
+        print(f"# {time.monotonic() - self.began:7.1f} {text}",
+              file=sys.stderr, flush=True)
+
+    def run(self, seed, seconds):
+        for kind, before, lasts, choice, also in plan(seed):
+            if time.monotonic() - self.began + before > seconds:
+                return
+            if kind in LONG and seconds < 300:
+                continue
+            time.sleep(before)
+            # a stopped or dying parent takes no second signal
+            if also and kind.startswith("httpd"):
+                also = "backends-end"
+            self.say(f"{kind} for {lasts:.1f} s"
+                     + (f", meanwhile {also}" if also else ""))
+            self.kinds[kind] += 1
+            FAULTS[kind](self, lasts, choice, also)
+
+    def meanwhile(self, seconds, choice, also):
+        time.sleep(seconds / 2)
+        if also:
+            self.kinds[also] += 1
+            SHORT[also](self, 0, choice, None)
+        time.sleep(seconds / 2)
+
+    def all_well(self):
+        for part in ("postgres", "kafka", "scheduler", "httpd", "daprd"):
+            self.stack.ctl(part, "start")
+
+    # ---- the kinds ---------------------------------------------------------
+
+    def kill(self, part, lasts, choice, also):
+        self.stack.ctl(part, "kill")
+        if also and part == "postgres":
+            also = None if also.startswith("backend") else also
+        self.meanwhile(lasts, choice, also)
+        self.stack.ctl(part, "start")
+
+    def restart(self, part):
+        self.stack.ctl(part, "restart")
+
+    def pause(self, part, lasts, choice, also):
+        if also and part == "postgres":
+            also = None if also.startswith("backend") else also
+        root = self.stack.pid(part)
+        send("STOP", root)
+        pids = tree_of(root)
+        send("STOP", *pids)
+        self.paused(pids, lasts, choice, also)
+
+    def paused(self, pids, lasts, choice, also):
+        try:
+            self.meanwhile(lasts, choice, also)
+        finally:
+            send("CONT", *pids)
+
+    def a_child(self, choice):
+        children = children_of(self.stack.pid("httpd"))
+        return children[int(choice * len(children))]
+
+    def child_kill(self, _lasts, choice, _also):
+        pid = self.a_child(choice)
+        self.killed.add(pid)
+        send("KILL", pid)
+
+    def child_pause(self, lasts, choice, also):
+        pid = self.a_child(choice)
+        send("STOP", pid)
+        self.paused([pid], lasts, choice, also)
+
+    def child_freeze(self, lasts, choice, also):
+        """Long enough for the others to end its publisher's session."""
+        self.child_pause(35 + lasts, choice, also)
+
+    def graceful(self, lasts, _choice, also):
+        parent = self.stack.pid("httpd")
+        children, began = children_of(parent), time.monotonic()
+        send("USR1", parent)
+        self.wait_gone("httpd-graceful", children, began, lasts, also)
+
+    def graceful_stop(self, lasts, _choice, also):
+        parent = self.stack.pid("httpd")
+        children, began = children_of(parent), time.monotonic()
+        send("WINCH", parent)
+        self.wait_gone("httpd-graceful-stop", children, began, lasts, also)
+        if not eventually(5, lambda: not is_there(parent)):
+            self.endings.append(("the parent", 99))
+            self.stack.ctl("httpd", "kill")
+        self.stack.ctl("httpd", "start")
+
+    def wait_gone(self, kind, children, began, lasts, also):
+        if also:
+            self.meanwhile(min(lasts, 0.5), 0, also)
+        eventually(15, lambda: not any(map(is_there, children)), 0.05)
+        took = time.monotonic() - began
+        self.say(f"{kind}: the old children ended in {took:.1f} s")
+        if lasts > 0:
+            self.endings.append((kind, took))
+
+    def backends(self, what, limit):
+        self.ask(f"SELECT count({what}) FROM (SELECT pid"
+                 " FROM pg_stat_activity"
+                 " WHERE application_name = 'mod_taskevents'"
+                 f" ORDER BY random() LIMIT {limit}) AS chosen")
+
+    def ask(self, sql):
+        """PostgreSQL may be just recovering from the fault before."""
+        def answer():
+            try:
+                return [self.stack.sql(sql)]
+            except RuntimeError:
+                return None
+        return eventually(20, answer)[0]
+
+    def backends_end(self, _lasts, choice, _also):
+        self.backends("pg_terminate_backend(pid)",
+                      "ALL" if choice < 0.3 else 1 + int(choice * 4))
+
+    def backend_kill(self, _lasts, choice, _also):
+        """PostgreSQL then ends all its sessions and recovers."""
+        postmaster = self.stack.pid("postgres")
+        pids = self.ask("SELECT pid FROM pg_stat_activity"
+                        " WHERE application_name = 'mod_taskevents'"
+                        " ORDER BY pid")
+        pids = [pid for pid in pids if pid in tree_of(postmaster)]
+        if pids:
+            send("KILL", pids[int(choice * len(pids))])
+
+
+def of_part(method, part):
+    return lambda injector, *how: getattr(injector, method)(part, *how)
+
+
+SHORT = {
+    "httpd-child-kill": Injector.child_kill,
+    "httpd-graceful": lambda i, _l, c, _a: i.graceful(0, c, None),
+    "backends-end": Injector.backends_end,
+}
+# Seconds; the others take 2.
+LONGEST = {f"{part}-pause": 8 for part in ("httpd", "httpd-child", "daprd",
+                                           "kafka", "postgres")}
+LONGEST |= {"postgres-kill": 8, "daprd-kill": 4, "httpd-kill": 4}
+LONG = ("httpd-child-freeze",)      # only in runs of 5 minutes and more
+FAULTS = {
+    "httpd-child-kill": Injector.child_kill,
+    "httpd-graceful": Injector.graceful,
+    "backends-end": Injector.backends_end,
+    "backend-kill": Injector.backend_kill,
+    "httpd-graceful-stop": Injector.graceful_stop,
+    "httpd-child-pause": Injector.child_pause,
+    "httpd-child-freeze": Injector.child_freeze,
+    "daprd-restart": lambda i, *_how: i.restart("daprd"),
+    **{f"{part}-kill": of_part("kill", part)
+       for part in ("httpd", "daprd", "kafka", "postgres")},
+    **{f"{part}-pause": of_part("pause", part)
+       for part in ("httpd", "daprd", "kafka", "postgres")},
+}

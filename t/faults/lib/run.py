@@ -1,0 +1,123 @@
+"""A run: users at work, perhaps faults, then everything there is to know."""
+import http.client
+import os
+import re
+import time
+from urllib.parse import urlsplit
+
+from checker import TOPICS, Checker
+from history import History
+from load import Load
+from stack import RUN, Stack
+import tap
+
+HTTPD_LOG = f"{RUN}/log/httpd.log"
+
+
+class Run:
+    def __init__(self, name, seed):
+        self.name, self.seed = name, seed
+        self.stack = Stack()
+        self.prefix = f"{name}-{os.getpid()}-"
+        self.directory = f"{RUN}/faults/{name}-{os.getpid()}"
+        os.makedirs(self.directory)
+        self.log_from = os.path.getsize(HTTPD_LOG)
+        self.began = time.monotonic()
+        self.load = Load(self.stack, self.prefix, self.directory, seed)
+
+    def end_load(self):
+        self.lively = self.load.alive()
+        self.ops = self.load.stop()
+        tap.ok(self.lively and self.load.good, "the users worked to the end")
+        tap.ok(len(self.ops) > 100, f"and did {len(self.ops)} things")
+
+    def settle(self):
+        began = time.monotonic()
+        self.left = self.stack.settle(self.prefix)
+        tap.note(f"settled after {time.monotonic() - began:.1f} s, "
+                 f"left: {self.left}")
+
+    def redrive(self):
+        """As an operator would: hand in again what was given up on."""
+        letters = self.stack.sql(
+            "SELECT json_build_object('type', convert_from(body, 'UTF8')"
+            "::json->>'type', 'body', convert_from(body, 'UTF8'))"
+            " FROM taskevents.dead_letters WHERE stage = 'deadletter'"
+            f" AND starts_with(user_id, '{self.prefix}') ORDER BY id")
+        for letter in letters:
+            topic = "reminders" if letter["type"].startswith("rem") \
+                else "tasks"
+            status = self.deliver(topic, letter["body"])
+            if status != 200:
+                tap.note(f"a redelivery was answered {status}")
+        tap.note(f"{len(letters)} dead letters handed in again")
+        if letters:
+            self.settle()
+
+    def revive(self):
+        """A sidecar whose app was unhealthy for some seconds can come back
+        without one of its subscriptions: Kafka's unsubscribing, which waits
+        for deliveries under way, then comes after the new subscribing. (Like
+        github.com/dapr/components-contrib/issues/4349.) Until it is
+        restarted, events wait in Kafka; none may be lost by that."""
+        if self.left[1] == 0:
+            return
+        tap.note(f"THE SIDECAR NO LONGER DELIVERS: {self.left[1]} events "
+                 "wait in Kafka; it is restarted")
+        self.stack.ctl("daprd", "restart")
+        self.settle()
+
+    def deliver(self, topic, body):
+        address = urlsplit(self.stack.env["TASKEVENTS_SIDECAR_URL"]).netloc
+        connection = http.client.HTTPConnection(address, timeout=20)
+        connection.request(
+            "POST", f"/api/events/{topic}", body.encode(),
+            {"Content-Type": "application/cloudevents+json",
+             "dapr-api-token": self.stack.env["APP_API_TOKEN"]})
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    def judge(self, disturbed):
+        history = History()
+        history.ops = self.ops
+        history.records = [r for topic in (*TOPICS, "tasks-dlq")
+                           for r in self.stack.records(topic)
+                           if r["key"].startswith(self.prefix)]
+        history.db = self.stack.tables(self.prefix)
+        history.save(f"{self.directory}/history.jsonl")
+        checker = Checker(history, disturbed)
+        findings = checker.check()
+        tap.note(f"{self.name}, seed {self.seed}: {checker.summary()}, "
+                 f"{time.monotonic() - self.began:.0f} s")
+        tap.ok(not findings, "nothing lost, doubled, reordered or invented",
+               f"{len(findings)} finding(s); the history is in "
+               f"{self.directory}\n"
+               + "\n".join(map(str, findings[:20])))
+        return checker
+
+    def check_log(self, killed=(), disturbed=False):
+        with open(HTTPD_LOG, encoding="utf-8", errors="replace") as log:
+            log.seek(self.log_from)
+            bad = [line.rstrip() for line in log
+                   if is_bad(line, killed, disturbed)]
+        tap.ok(not bad, "no crash, no hang, nothing critical in httpd's log",
+               "\n".join(bad[:10]))
+
+
+def is_bad(line, killed, disturbed):
+    ended = re.search(r"child pid (\d+) exit signal (\w+)", line)
+    if ended:
+        return not (ended[2] == "Killed" and int(ended[1]) in killed)
+    if re.search(r"exit signal|still did not exit|Sanitizer|runtime error|"
+                 r"stack smashing|corrupt|double free|Assertion", line):
+        return True
+    level = re.search(r":(crit|alert|emerg)\]", line)
+    # what the sidecar could not deliver is told of at this level
+    return bool(level) and not (disturbed and "TE0401" in line
+                                and "(deadletter)" in line)
+
+
+def minutes(default):
+    text = os.environ.get("TASKEVENTS_FAULTS_MINUTES", default)
+    return float(text)

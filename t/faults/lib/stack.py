@@ -1,0 +1,173 @@
+"""The real stack: what ./dev runs, what Kafka and the database have."""
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../.."))
+
+# An instance of the tests' own, whoever's shell this is.
+for name in list(os.environ):
+    if name.startswith("PG") or name in (
+            "TASKEVENTS_BROKERS", "DAPR_API_TOKEN", "APP_API_TOKEN",
+            "DAPR_HTTP_ENDPOINT"):
+        del os.environ[name]
+RUN = os.environ.setdefault("TASKEVENTS_RUN", f"{ROOT}/.run/test/faults")
+
+PARTS = ("postgres", "kafka", "scheduler", "httpd", "daprd")
+
+
+def dev(*words):
+    done = subprocess.run([f"{ROOT}/dev", *words], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"./dev {' '.join(words)}: {done.stderr[-2000:]}")
+    return done.stdout
+
+
+def eventually(seconds, is_so, pause=0.25):
+    end = time.monotonic() + seconds
+    while True:
+        what = is_so()
+        if what or time.monotonic() >= end:
+            return what
+        time.sleep(pause)
+
+
+# ---- processes -------------------------------------------------------------
+
+def children_of(pid):
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children",
+                  encoding="ascii") as words:
+            return [int(word) for word in words.read().split()]
+    except OSError:
+        return []
+
+
+def tree_of(pid):
+    """A process and its descendants, parents first."""
+    return [pid] + [p for child in children_of(pid) for p in tree_of(child)]
+
+
+def is_there(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def send(name, *pids):
+    for pid in pids:
+        try:
+            os.kill(pid, getattr(signal, "SIG" + name))
+        except ProcessLookupError:
+            pass
+
+
+# ---- the stack -------------------------------------------------------------
+
+class Stack:
+    def __init__(self):
+        dev("up", "--dapr")
+        self.env = {}
+        for line in dev("env").splitlines():
+            name, value = re.match(r"export (\w+)=(.*)", line).groups()
+            self.env[name] = re.sub(r"\\(.)", r"\1", value)
+
+    def ctl(self, part, action):
+        dev("ctl", part, action)
+
+    def pid(self, part):
+        found = re.search(rf"^{part} +\w+ +pid (\d+)", dev("status"), re.M)
+        if not found:
+            raise RuntimeError(f"{part} does not run")
+        return int(found[1])
+
+    def sql(self, text):
+        """The rows, each of them JSON."""
+        done = subprocess.run(
+            ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d",
+             self.env["TASKEVENTS_DSN"], "-c", text],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+        if done.returncode != 0:
+            raise RuntimeError(f"psql: {done.stderr}")
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def records(self, topic):
+        """All of a topic, each partition in its order."""
+        done = subprocess.run(
+            ["timeout", "60", "kcat", "-C", "-e", "-q", "-o", "beginning",
+             "-b", self.env["TASKEVENTS_BROKERS"], "-t", topic,
+             "-f", r"%p\t%o\t%k\t%s\n"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
+        records = []
+        for line in done.stdout.decode().split("\n")[:-1]:
+            partition, offset, key, value = line.split("\t", 3)
+            records.append({"topic": topic, "partition": int(partition),
+                            "offset": int(offset), "key": key,
+                            "event": json.loads(value)})
+        return records
+
+    # ---- the end of a run --------------------------------------------------
+
+    def left(self, prefix):
+        """Events in the outbox; given a number but not handled."""
+        row, = self.sql(f"""
+            SELECT json_build_array(
+              (SELECT count(*) FROM taskevents.outbox
+                WHERE starts_with(user_id, '{prefix}')),
+              (SELECT coalesce(sum(last), 0) FROM taskevents.streams
+                WHERE starts_with(user_id, '{prefix}')
+                  AND name IN ('tasks', 'reminders'))
+              - (SELECT count(*) FROM taskevents.processed_events
+                  WHERE starts_with(user_id, '{prefix}')))""")
+        return row
+
+    def settle(self, prefix, seconds=120, patience=20):
+        """Wait until everything was published and handled. Gives up when
+        nothing moves any more, and returns what is left."""
+        end, last, moved = time.monotonic() + seconds, None, time.monotonic()
+        while time.monotonic() < end:
+            now = self.left(prefix)
+            if now == [0, 0]:
+                break
+            if now != last:
+                last, moved = now, time.monotonic()
+            elif time.monotonic() - moved > patience:
+                break
+            time.sleep(0.5)
+        return self.left(prefix)
+
+    def tables(self, prefix):
+        mine = f"starts_with(user_id, '{prefix}')"
+        streams = {}
+        for row in self.sql(f"SELECT row_to_json(s) FROM taskevents.streams s"
+                            f" WHERE {mine}"):
+            streams.setdefault(row["user_id"], {})[row["name"]] = row["last"]
+        return {
+            "streams": streams,
+            "processed": self.sql(
+                "SELECT json_build_object('event_id', event_id, 'user_id',"
+                " user_id, 'position', position)"
+                f" FROM taskevents.processed_events WHERE {mine}"),
+            "tasks": self.sql(
+                "SELECT json_build_object('id', id, 'user_id', user_id,"
+                " 'title', title, 'completed', completed, 'version', version,"
+                " 'tags', tags, 'series_id', series_id, 'occurrence',"
+                f" occurrence) FROM taskevents.tasks WHERE {mine}"),
+            "series": dict(self.sql(
+                "SELECT json_build_array(series_id, ended_at IS NOT NULL)"
+                f" FROM taskevents.series WHERE {mine}")),
+            "outbox": self.left(prefix)[0],
+            "dead_letters": self.sql(
+                "SELECT json_build_object('stage', stage, 'event_id',"
+                " event_id, 'user_id', user_id, 'reason', reason)"
+                f" FROM taskevents.dead_letters WHERE {mine}"
+                " OR user_id IS NULL"),
+        }
