@@ -368,10 +368,10 @@ sub free_port
 
 # httpd_try($config, '-t') or httpd_try($config): (exit status, all it said).
 # Without -t the server is started in the foreground; one that does start is
-# stopped after $seconds and its status is 'runs'.
+# stopped after $seconds, or when its log has $enough, and its status is 'runs'.
 sub httpd_try
 {
-    my ($config, $flag, $seconds) = @_;
+    my ($config, $flag, $seconds, $enough) = @_;
     my $dir = root() . '/try';
     unlink "$dir/error_log", "$dir/httpd.pid";
     write_file("$dir/httpd.conf", $config);
@@ -387,6 +387,7 @@ sub httpd_try
     my ($status, $until) = (undef, time + ($seconds // 20));
     while (time < $until) {
         if (waitpid($pid, POSIX::WNOHANG()) > 0) { $status = $? >> 8 || ($? & 127 ? 'signal ' . ($? & 127) : 0); last }
+        last if $enough && -e "$dir/error_log" && read_file("$dir/error_log") =~ $enough;
         sleep 0.05;
     }
     if (!defined $status) {
@@ -414,7 +415,12 @@ sub httpd_start
     }
     wait_for(sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) }, 20)
         or Test::More::diag(map { -e "$dir/$_" ? read_file("$dir/$_") : () } qw(out error_log));
-    return ($port, sub { kill TERM => $pid; waitpid $pid, 0; return $? });
+    # gracefully: at a plain stop mpm_event may trip over a connection that ends then
+    return ($port, sub {
+        kill WINCH => $pid;
+        waitpid $pid, 0;
+        return $? || read_file("$dir/error_log") =~ /(exit signal[^\n]*)/ ? $1 // $? : 0;
+    });
 }
 
 sub read_file { open my $file, '<', $_[0] or die "$_[0]: $!"; local $/; return scalar <$file> // '' }

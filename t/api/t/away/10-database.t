@@ -9,7 +9,9 @@ use TaskEvents::Test;
 my $u = user('away');
 my $path = task_path($u);
 for my $round (1, 2) {
-    for my $request ([GET => $path], [GET => "$path/1"], [POST => $path, json => { title => 'x' }], [POST => "$path/1/complete"]) {
+    for my $request ([GET => $path], [GET => "$path?q=x"], [GET => "$path/1"], [GET => "$path/1/occurrences"], [POST => $path, json => { title => 'x' }],
+                     [POST => $path, json => { title => 'x', time_zone => 'Europe/Berlin' }], [POST => $path, json => { title => 'x' }, headers => ['Idempotency-Key' => 'k']],
+                     [PATCH => "$path/1", json => { title => 'x' }], [POST => "$path/1/complete"], [DELETE => "$path/1"]) {
         my ($method, $where, @rest) = @$request;
         my $start = time;
         my $a = request($method => $where, as => $u, @rest);
@@ -22,6 +24,10 @@ for my $round (1, 2) {
 # what needs no database is answered as ever
 is_problem(request(POST => $path, as => $u, body => '{'), 400, '400 needs no database');
 is_problem(request(POST => $path, as => $u, json => {}), 422, '422 neither');
+is_problem(request(PATCH => "$path/1", as => $u, body => '{'), 400, '400 of a PATCH neither');
+is_problem(request(GET => "$path?limit=0", as => $u), 400, 'nor of a query');
+is_problem(request(DELETE => "$path/abc", as => $u), 404, '404 of what is no number neither');
+is_problem(request(POST => $path, as => $u, json => { title => 'x' }, headers => ['Idempotency-Key' => '']), 400, 'nor a key that is none');
 is_problem(request(GET => $path), 401, '401 neither');
 is_problem(request(GET => $path, as => user('away-other')), 403, '403 neither');
 like request(OPTIONS => $path)->{status}, qr/^20[04]$/, 'OPTIONS neither';
