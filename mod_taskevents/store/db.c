@@ -323,6 +323,14 @@ static int starts_with(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
+/* Messages about data (class 22) and constraints (23) repeat what a user
+ * wrote, which no log may hold. */
+static int quotes_values(const char *state)
+{
+    return state != NULL && state[0] == '2'
+           && (state[1] == '2' || state[1] == '3');
+}
+
 /* PostgreSQL, appendix A: error codes. */
 static te_db_err_e classify(te_db_t *db, const PGresult *r)
 {
@@ -331,7 +339,9 @@ static te_db_err_e classify(te_db_t *db, const PGresult *r)
     const char *constraint = PQresultErrorField(r, PG_DIAG_CONSTRAINT_NAME);
 
     apr_snprintf(db->message, sizeof db->message, "%s %s",
-                 state ? state : "-----", primary ? primary : "");
+                 state ? state : "-----",
+                 quotes_values(state) ? constraint ? constraint : ""
+                                      : primary ? primary : "");
     apr_cpystrn(db->constraint, constraint ? constraint : "",
                 sizeof db->constraint);
     if (state == NULL || starts_with(state, "08")
