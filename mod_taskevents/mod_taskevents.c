@@ -22,7 +22,7 @@
 #include <mpm_common.h>
 #include <string.h>
 
-#include "base/http_client.h"
+#include "base/httpclient.h"
 #include "base/log.h"
 #include "http/access.h"
 #include "http/app.h"

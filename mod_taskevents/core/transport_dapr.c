@@ -6,7 +6,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
-#include "../base/http_client.h"
+#include "../base/httpclient.h"
 #include "../base/json.h"
 #include "../base/text.h"
 #include "backoff.h"

@@ -107,8 +107,7 @@ const char *te_db_error(const te_db_t *db);
 /* Words for an error, for logs and metrics. */
 const char *te_db_err_name(te_db_err_e err);
 
-/* The schema's version number, read once per process and then again only
- * while it is less than `wanted`. */
+/* The schema's version number (taskevents.schema_version()). */
 te_db_err_e te_db_schema_version(te_db_t *db, int *version);
 
 /* The next task id: a process takes them from PostgreSQL in blocks, so ids

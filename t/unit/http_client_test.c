@@ -1,4 +1,4 @@
-#include "../../mod_taskevents/base/http_client.h"
+#include "../../mod_taskevents/base/httpclient.h"
 
 #include <apr_strings.h>
 #include <pthread.h>

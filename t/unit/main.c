@@ -1,5 +1,5 @@
 /* The tests that need nothing but the library. */
-#include "../../mod_taskevents/base/http_client.h"
+#include "../../mod_taskevents/base/httpclient.h"
 #include "cases.h"
 
 int main(void)

@@ -1,7 +1,7 @@
 /* A small HTTP client on libcurl for one thread: several requests side by
  * side, kept connections, bounded answers, and a stop that others can ask. */
-#ifndef TE_BASE_HTTP_CLIENT_H
-#define TE_BASE_HTTP_CLIENT_H
+#ifndef TE_BASE_HTTPCLIENT_H
+#define TE_BASE_HTTPCLIENT_H
 
 #include <apr_pools.h>
 #include <apr_time.h>

@@ -1,4 +1,4 @@
-#include "http_client.h"
+#include "httpclient.h"
 
 #include <apr_atomic.h>
 #include <apr_strings.h>
