@@ -228,11 +228,6 @@ const char *te_json_out_end(te_json_out_t *out)
 
 /* --- values ------------------------------------------------------------ */
 
-json_t *te_json_string_or_null(const char *text)
-{
-    return text == NULL ? json_null() : json_string(text);
-}
-
 const char *te_json_get_string(const json_t *object, const char *name)
 {
     return json_string_value(json_object_get(object, name));

@@ -44,9 +44,6 @@ void te_json_put_int(te_json_out_t *out, apr_int64_t value);
 /* What was written, ended by a zero byte. */
 const char *te_json_out_end(te_json_out_t *out);
 
-/* A JSON string, or JSON null for NULL. */
-json_t *te_json_string_or_null(const char *text);
-
 /* The text of the string member name of object, else NULL. */
 const char *te_json_get_string(const json_t *object, const char *name);
 

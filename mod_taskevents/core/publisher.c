@@ -23,7 +23,6 @@
 
 struct te_publisher_t {
     const te_settings_t *settings;
-    te_db_pool_t *ids;
     apr_pool_t *pool;                   /* the thread's own */
     apr_pool_t *round;                  /* cleared for each read */
     apr_thread_t *thread;
@@ -239,7 +238,6 @@ apr_status_t te_publisher_start(te_publisher_t **out,
     apr_status_t rv;
 
     pub->settings = settings;
-    pub->ids = ids;
     pub->seed = (unsigned int)(apr_time_now() ^ ((apr_time_t)getpid() << 20));
     rv = apr_pool_create_unmanaged_ex(&pub->pool, NULL, NULL);
     if (rv != APR_SUCCESS) {
