@@ -35,6 +35,37 @@ te_db_err_e te_outbox_heads(te_db_t *db, apr_pool_t *p, const char *shards,
                             const char *after_user, const char *after_topic,
                             int streams, int each, apr_array_header_t **rows);
 
+/* A stream, and the number behind which its events are looked for. */
+typedef struct te_stream_t {
+    const char *user_id, *topic;
+    apr_int64_t above;
+} te_stream_t;
+
+/* What the table has from some block on. */
+typedef struct te_outbox_tail_t {
+    apr_array_header_t *streams;        /* te_stream_t with an event there, in
+                                         * the shards asked for */
+    apr_int64_t first_alive;            /* first block with one; -1: none */
+    apr_int64_t blocks;                 /* of the whole table */
+    apr_int64_t dead;                   /* rows that VACUUM has not removed,
+                                         * as the statistics have it */
+} te_outbox_tail_t;
+
+/* Look for streams by the place of their rows: for when the primary key is
+ * full of dead ones.
+ * @param block    0: in the whole table
+ * @param streams  at most that many */
+te_db_err_e te_outbox_tail(te_db_t *db, apr_pool_t *p, const char *shards,
+                           apr_int64_t block, int streams,
+                           te_outbox_tail_t *tail);
+
+/* The oldest events of each of these streams whose oldest one is due, those
+ * at or before `above` left aside; rows as te_outbox_heads.
+ * @param streams  of te_stream_t */
+te_db_err_e te_outbox_of_streams(te_db_t *db, apr_pool_t *p,
+                                 const apr_array_header_t *streams, int each,
+                                 apr_array_header_t **rows);
+
 /* The transport has these: forget them. rows: te_outbox_row_t *. Returns when
  * PostgreSQL has been told; te_db_finish, or the next call, says how it
  * went. */
@@ -62,8 +93,7 @@ typedef struct te_outbox_size_t {
     double oldest_seconds;              /* 0 when there is none */
 } te_outbox_size_t;
 
-/* Ask for it. The age is that of the events' own times, of the oldest event
- * of each of the first streams, however many there are. */
+/* Ask for it; the age is that of the events' own times. */
 te_db_err_e te_outbox_measure(te_db_t *db, te_outbox_size_t *size);
 
 /* Put a follow-up event into the outbox: the last statement of a transaction,

@@ -27,6 +27,7 @@ TCase *chores_tests(void);
 TCase *db_tests(void);
 TCase *db_pool_tests(void);
 TCase *handling_tests(void);
+TCase *heads_tests(void);
 TCase *tasks_tests(void);
 
 #endif
