@@ -11,10 +11,11 @@
 #define DEAD_ROWS_FEW 10000
 /* No transaction of ours is open for longer: what it wrote is seen by then. */
 #define LONGEST_WRITE apr_time_from_sec(5)
-/* Reading the whole table takes a twentieth of the time at most. */
-#define WHOLE_SHARE 20
+/* Reading the whole table takes a tenth of the time, or more when that is
+ * much: what waits there should not wait for long. */
+#define WHOLE_SHARE 10
 #define WHOLE_OFTEN apr_time_from_sec(1)
-#define WHOLE_RARELY apr_time_from_sec(30)
+#define WHOLE_RARELY apr_time_from_sec(10)
 #define STREAMS_REMEMBERED 4096
 #define CROWDED_LOOK 256
 
@@ -120,12 +121,12 @@ static void move_on(te_heads_t *h, const te_outbox_tail_t *tail)
     }
 }
 
-static te_db_err_e read_from(te_heads_t *h, const char *shards,
-                             apr_int64_t block, int streams, int each,
-                             te_outbox_tail_t *tail,
+static te_db_err_e read_tail(te_heads_t *h, const char *shards, int whole,
+                             int streams, int each, te_outbox_tail_t *tail,
                              apr_array_header_t **rows)
 {
-    te_db_err_e err = te_outbox_tail(h->db, h->pool, shards, block, streams,
+    te_db_err_e err = te_outbox_tail(h->db, h->pool, shards,
+                                     whole ? 0 : h->first_block, streams,
                                      tail);
     int i;
 
@@ -135,7 +136,7 @@ static te_db_err_e read_from(te_heads_t *h, const char *shards,
     for (i = 0; i < tail->streams->nelts; ++i) {
         te_stream_t *stream = &APR_ARRAY_IDX(tail->streams, i, te_stream_t);
 
-        stream->above = block > 0 ? sent_before(h, stream) : 0;
+        stream->above = whole ? 0 : sent_before(h, stream);
     }
     return te_outbox_of_streams(h->db, h->pool, tail->streams, each, rows);
 }
@@ -150,13 +151,16 @@ static te_db_err_e read_whole(te_heads_t *h, const char *shards, int streams,
     te_db_err_e err;
 
     h->whole_at = began + WHOLE_RARELY;         /* should it fail */
-    err = read_from(h, shards, 0, streams, each, &tail, rows);
+    err = read_tail(h, shards, 1, streams, each, &tail, rows);
     if (err != TE_DB_OK) {
         return err;
     }
     pause = (apr_time_now() - began) * WHOLE_SHARE;
     h->whole_at = began + (pause < WHOLE_OFTEN ? WHOLE_OFTEN
                            : pause > WHOLE_RARELY ? WHOLE_RARELY : pause);
+    if (tail.first_alive >= 0 && tail.first_alive < h->first_block) {
+        h->first_block = tail.first_alive;      /* there will be more */
+    }
     move_on(h, &tail);
     if (tail.dead < DEAD_ROWS_FEW) {
         set_crowded(h, 0);
@@ -173,10 +177,10 @@ static te_db_err_e read_crowded(te_heads_t *h, const char *shards,
     te_db_err_e err;
 
     h->begun = h->ended = 1;
-    if (h->first_block == 0 || apr_time_now() >= h->whole_at) {
+    if (apr_time_now() >= h->whole_at) {
         return read_whole(h, shards, streams, each, rows);
     }
-    err = read_from(h, shards, h->first_block, streams, each, &tail, rows);
+    err = read_tail(h, shards, 0, streams, each, &tail, rows);
     if (err == TE_DB_OK) {
         move_on(h, &tail);
     }
