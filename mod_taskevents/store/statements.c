@@ -99,6 +99,9 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         "SELECT coalesce(CASE WHEN $1::xid8"
         "  < pg_snapshot_xmax(pg_current_snapshot())"
         " THEN pg_xact_status($1::xid8) = 'committed' END, false)"},
+    /* for the rest of the transaction; $1 ms */
+    [TE_LOCK_PATIENCE] = {"te_lock_patience", 1,
+        "SELECT set_config('lock_timeout', $1::text, true)"},
     [TE_TASK_IDS] = {"te_task_ids", 0,
         "SELECT nextval('taskevents.task_ids')"},
     /* IANA's names; the files that a system adds beside them are none */
