@@ -38,6 +38,8 @@ typedef enum {
     TE_OUTBOX_FAILED,
     TE_OUTBOX_SETTLE,
     TE_OUTBOX_PARK,
+    TE_OUTBOX_SIZE,
+    TE_DEAD_LETTER_COUNTS,
     TE_STATEMENT_COUNT
 } te_statement_e;
 
