@@ -4,11 +4,11 @@
  *  1. directives are read (http/directives.c), twice at start
  *  2. check_config, post_config: what is needed is checked; a mistake ends
  *     the start, and most of them `httpd -t`
- *  3. child_init: pool of database connections, publisher thread
+ *  3. child_init: pool of database connections, publisher, chores
  *  4. requests: guard (http/access.c) -> router -> one function of http/
  *  5. log_transaction, after the response: the publisher's bell
- *  6. child_stopping: the publisher is asked to end (does not wait)
- *  7. pre-cleanup of the child's pool: publisher joined, connections closed
+ *  6. child_stopping: publisher and chores are asked to end (no waiting)
+ *  7. pre-cleanup of the child's pool: they are joined, connections closed
  */
 #include <httpd.h>
 #include <ap_expr.h>
@@ -24,9 +24,12 @@
 
 #include "base/httpclient.h"
 #include "base/log.h"
+#include "base/metrics.h"
+#include "core/forget.h"
 #include "http/access.h"
 #include "http/app.h"
 #include "http/directives.h"
+#include "http/metrics.h"
 #include "http/reply.h"
 #include "http/router.h"
 #include "http/sections.h"
@@ -225,6 +228,12 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                      "libaprutil1-dbd-pgsql)");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    rv = te_metrics_share(pconf, s);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, "TE0013: no shared "
+                     "memory for the metrics of the children");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
     if (ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
         warn_of_choices(ptemp, s);
     }
@@ -233,20 +242,28 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
 
 /* --- 3. and 7. a child's life ------------------------------------------ */
 
+/* What is done in the database beside requests and events. */
+static const te_chore_t chores[] = {
+    {"forget", apr_time_from_sec(60), TE_CHORE_LOCK_FORGET, te_forget, NULL},
+};
+
 static apr_status_t end_child(void *data)
 {
     te_app_t *ending = data;
 
     app = NULL;
+    te_chores_stop(ending->chores);
     if (ending->publisher != NULL) {
         te_publisher_stop(ending->publisher);
         te_publisher_join(ending->publisher);
     }
+    te_chores_join(ending->chores);
     if (!te_db_pool_close(ending->db, CLOSE_WAIT)) {
         te_log(TE_LOG_WARNING, 0, "TE0010", "a request still had a database "
                "connection when the child ended");
     }
     apr_pool_destroy(ending->told_pool);
+    te_metrics_leave();
     return APR_SUCCESS;
 }
 
@@ -271,8 +288,15 @@ static apr_status_t start_child(apr_pool_t *pchild, te_app_t *starting)
         return rv;
     }
     apr_pool_pre_cleanup_register(pchild, starting, end_child);
-    return te_publisher_start(&starting->publisher, starting->settings,
-                              starting->db, pchild);
+    rv = te_publisher_start(&starting->publisher, starting->settings,
+                            starting->db, pchild);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    return te_chores_start(&starting->chores, chores,
+                           (int)(sizeof chores / sizeof chores[0]),
+                           starting->settings, starting->db,
+                           starting->publisher, pchild);
 }
 
 static void child_init(apr_pool_t *pchild, server_rec *s)
@@ -283,6 +307,7 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     if (!any_engine(s)) {
         return;
     }
+    te_metrics_enter();
     starting = apr_pcalloc(pchild, sizeof *starting);
     starting->settings = &te_server_conf(s)->process->settings;
     rv = start_child(pchild, starting);
@@ -302,6 +327,7 @@ static void child_stopping(apr_pool_t *pchild, int graceful)
     (void)graceful;
     if (ending != NULL) {
         te_publisher_stop(ending->publisher);
+        te_chores_stop(ending->chores);
     }
 }
 
@@ -368,27 +394,22 @@ static int skip_files(request_rec *r)
     return notes != NULL && notes->is_no_file ? OK : DECLINED;
 }
 
-static int handler(request_rec *r)
+static int serve(request_rec *r)
 {
     te_req_t req;
     int status;
 
-    if (r->handler == NULL || strcmp(r->handler, TE_HANDLER) != 0) {
-        return DECLINED;
-    }
     memset(&req, 0, sizeof req);
     req.r = r;
     req.pool = r->pool;
     req.conf = te_server_conf(r->server);
-    if (!req.conf->engine) {
-        return DECLINED;
-    }
     req.app = te_app();
     if (req.app == NULL) {
         return te_reply_unavailable(&req);
     }
     req.settings = req.app->settings;
     req.match = te_router_match(r->pool, req.conf->prefix, r->uri);
+    te_notes(r)->route = req.match.route;
     if (req.match.route == NULL) {
         return te_reply_problem(&req, HTTP_NOT_FOUND,
                                 te_problem_detail(HTTP_NOT_FOUND));
@@ -398,6 +419,18 @@ static int handler(request_rec *r)
     }
     status = te_access_check(&req);
     return status == OK ? dispatch(&req) : status;
+}
+
+static int handler(request_rec *r)
+{
+    if (r->handler == NULL || !te_server_conf(r->server)->engine) {
+        return DECLINED;
+    }
+    if (strcmp(r->handler, TE_HANDLER) == 0) {
+        return serve(r);
+    }
+    return strcmp(r->handler, TE_METRICS_HANDLER) == 0 ? te_metrics_handler(r)
+                                                       : DECLINED;
 }
 
 /* --- 5. after the response --------------------------------------------- */
@@ -410,9 +443,15 @@ static int after_response(request_rec *r)
         r = r->next;
     }
     if (serving != NULL && ap_get_module_config(r->request_config,
-                                                &taskevents_module) != NULL
-        && te_notes(r)->wrote) {
-        te_publisher_ring(serving->publisher);
+                                                &taskevents_module) != NULL) {
+        const te_notes_t *notes = te_notes(r);
+
+        if (notes->wrote) {
+            te_publisher_ring(serving->publisher);
+        }
+        if (notes->route != NULL || notes->is_no_file) {
+            te_metrics_count_request(r);
+        }
     }
     return OK;
 }

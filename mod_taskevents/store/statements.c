@@ -50,6 +50,10 @@
     " VALUES ($10::uuid, $2::text, 1, $7::timestamptz, $8::text," \
     " $9::text)), "
 
+/* Of the last task of a series: what the series kept of it, or else this. */
+#define OR_GONE(this, name) \
+    "CASE WHEN s.gone IS NULL THEN " this " ELSE g." name " END AS " name
+
 #define LIST_TAIL \
     " ORDER BY created_at DESC, id DESC LIMIT $2::int"
 
@@ -83,6 +87,28 @@ static const char outbox_heads[] =
     "    FROM taskevents.outbox o WHERE o.shard = d.shard"
     "      AND o.user_id = d.user_id AND o.topic = d.topic"
     "    ORDER BY o.sequence LIMIT $5::int) o";
+
+/* The age of the oldest event of each stream, by the same skipping. What the
+ * envelope says of itself is found by its form: PostgreSQL need not read the
+ * whole event as JSON. */
+#define EVENT_TIME(event) "substring(" event " from '\"time\":\"([^\"]{20,27})\"')"
+#define MEASURED_STREAMS "5000"
+static const char outbox_size[] =
+    "WITH RECURSIVE h AS (("
+    " SELECT o.shard, o.user_id, o.topic, " EVENT_TIME("o.event") " AS at"
+    "  FROM taskevents.outbox o"
+    "  ORDER BY o.shard, o.user_id, o.topic, o.sequence LIMIT 1)"
+    " UNION ALL"
+    " SELECT f.shard, f.user_id, f.topic, f.at"
+    "  FROM h CROSS JOIN LATERAL ("
+    "   SELECT o.shard, o.user_id, o.topic, " EVENT_TIME("o.event") " AS at"
+    "    FROM taskevents.outbox o"
+    "    WHERE (o.shard, o.user_id, o.topic) > (h.shard, h.user_id, h.topic)"
+    "    ORDER BY o.shard, o.user_id, o.topic, o.sequence LIMIT 1) f)"
+    " SELECT (SELECT count(*) FROM taskevents.outbox),"
+    "  (SELECT greatest(0, coalesce(round(extract(epoch FROM"
+    "    clock_timestamp() - min(at)::timestamptz), 3), 0))"
+    "   FROM (SELECT at FROM h LIMIT " MEASURED_STREAMS ") AS first)";
 
 #define DEAD_LETTER_CONFLICT \
     " ON CONFLICT (stage, source, event_id) DO UPDATE SET" \
@@ -147,11 +173,21 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         " FROM s, unnest($16::uuid[], $17::text[], $18::text[])"
         "  WITH ORDINALITY AS v(id, head, tail, n) RETURNING sequence"},
     /* $1 id $2 topic $3 event id $4 head $5 tail -> sequence; the row is
-     * locked by this transaction already */
+     * locked by this transaction already. The series keeps what its next
+     * task will need when this one, its last, was complete. */
     [TE_TASK_DELETE] = {"te_task_delete", 5,
         "WITH t AS (DELETE FROM taskevents.tasks WHERE id = $1::bigint"
-        " RETURNING user_id), s AS ("
-        BUMP("t.user_id, $2::text, 1 FROM t", "1") ")"
+        " RETURNING user_id, series_id, occurrence, title, description,"
+        "  priority, tags, due_date, completed_at"
+        "), g AS (UPDATE taskevents.series u SET gone = jsonb_build_object("
+        "  'title', t.title, 'description', t.description,"
+        "  'priority', t.priority, 'tags', t.tags,"
+        "  'due_date', t.due_date, 'completed_at', t.completed_at)"
+        " FROM t WHERE u.series_id = t.series_id"
+        "  AND u.last_occurrence = t.occurrence AND u.ended_at IS NULL"
+        "  AND t.completed_at IS NOT NULL RETURNING 1"
+        "), s AS ("
+        BUMP("t.user_id, $2::text, 1 FROM t LEFT JOIN g ON true", "1") ")"
         " INSERT INTO taskevents.outbox"
         "  (user_id, topic, sequence, event_id, event)"
         " SELECT s.user_id, s.name, s.last, $3::uuid, "
@@ -205,29 +241,41 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
     [TE_SERIES_END] = {"te_series_end", 2,
         "UPDATE taskevents.series SET ended_at = $2::timestamptz"
         " WHERE series_id = $1::uuid AND ended_at IS NULL"},
-    /* The next task of a series whose row this transaction has locked.
+    /* The next task of a series whose row this transaction has locked. What
+     * the series kept of a last task that is gone goes before $2 to $7.
      * $1 id $2 title $3 description $4 priority $5 tags $6 this due date
      * $7 completion of this task $8 not before (or NULL) $9 series $10 now
      * $11 event id -> the task; no row when the calendar ends first */
     [TE_TASK_CREATE_NEXT] = {"te_task_create_next", 11,
-        "WITH d AS (SELECT series_id, user_id,"
-        "  coalesce(anchor_due, $7::timestamptz) AS anchor,"
-        "  taskevents.next_due(coalesce(anchor_due, $7::timestamptz),"
-        "   coalesce($6::timestamptz, $7::timestamptz), time_zone,"
-        "   recurring_interval, $8::timestamptz) AS due"
-        "  FROM taskevents.series WHERE series_id = $9::uuid"
+        "WITH f AS (SELECT s.series_id, s.anchor_due, s.time_zone,"
+        "  s.recurring_interval, " OR_GONE("$2::text", "title") ", "
+        OR_GONE("$3::text", "description") ", "
+        OR_GONE("$4::smallint", "priority") ", "
+        OR_GONE("$5::text[]", "tags") ", "
+        OR_GONE("$6::timestamptz", "due_date") ", "
+        OR_GONE("$7::timestamptz", "completed_at")
+        "  FROM taskevents.series s LEFT JOIN LATERAL jsonb_to_record(s.gone)"
+        "   AS g(title text, description text, priority smallint,"
+        "    tags text[], due_date timestamptz, completed_at timestamptz)"
+        "   ON s.gone IS NOT NULL WHERE s.series_id = $9::uuid"
+        "), d AS (SELECT f.series_id, f.title, f.description, f.priority,"
+        "  f.tags, coalesce(f.anchor_due, f.completed_at) AS anchor,"
+        "  taskevents.next_due(coalesce(f.anchor_due, f.completed_at),"
+        "   coalesce(f.due_date, f.completed_at), f.time_zone,"
+        "   f.recurring_interval, $8::timestamptz) AS due FROM f"
         "), n AS (UPDATE taskevents.series u"
         "  SET last_occurrence = u.last_occurrence + 1,"
-        "   anchor_due = d.anchor"
+        "   anchor_due = d.anchor, gone = NULL"
         "  FROM d WHERE u.series_id = d.series_id AND d.due IS NOT NULL"
         "  RETURNING u.series_id, u.user_id, u.last_occurrence,"
-        "   u.time_zone, u.recurring_interval, d.due)"
+        "   u.time_zone, u.recurring_interval, d.due, d.title,"
+        "   d.description, d.priority, d.tags)"
         " INSERT INTO taskevents.tasks AS t (id, user_id, title,"
         "  description, priority, tags, due_date, time_zone,"
         "  recurring_interval, series_id, occurrence, last_event_id,"
         "  created_at, updated_at)"
-        " SELECT $1::bigint, n.user_id, $2::text, $3::text, $4::smallint,"
-        "  $5::text[], n.due, n.time_zone, n.recurring_interval,"
+        " SELECT $1::bigint, n.user_id, n.title, n.description, n.priority,"
+        "  n.tags, n.due, n.time_zone, n.recurring_interval,"
         "  n.series_id, n.last_occurrence, $11::uuid, $10::timestamptz,"
         "  $10::timestamptz FROM n RETURNING " TE_TASK_COLUMNS("t.")},
 
@@ -302,21 +350,25 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
 
     /* One owner per shard: session locks of the publisher's connection.
      * $1: the key that says that the locks are ours -> shards taken */
-    [TE_OUTBOX_LOCK] = {"te_outbox_lock", 1,
+    [TE_LOCK_SHARDS] = {"te_lock_shards", 1,
         "SELECT shard, pg_try_advisory_lock($1::int, shard)"
         " FROM generate_series(0, 15) AS shard"},
-    [TE_OUTBOX_UNLOCK] = {"te_outbox_unlock", 0,
+    /* $1 the key $2 the number $3 the session, as libpq knows it -> ours now */
+    [TE_LOCK_TRY] = {"te_lock_try", 3,
+        "SELECT CASE WHEN pg_backend_pid() = $3::int"
+        " THEN pg_try_advisory_lock($1::int, $2::int) ELSE false END"},
+    [TE_LOCKS_RELEASE] = {"te_locks_release", 0,
         "SELECT pg_advisory_unlock_all()"},
-    /* $1 the key of the locks $2 seconds of silence -> those ended. A healthy
-     * holder of a shard asks something every few seconds. */
-    [TE_OUTBOX_END_FROZEN] = {"te_outbox_end_frozen", 2,
+    /* $1 the key of the locks $2 seconds of silence $3 the end of the numbers
+     * -> those ended. A healthy holder asks something every few seconds. */
+    [TE_LOCKS_END_FROZEN] = {"te_locks_end_frozen", 3,
         "SELECT pid FROM ("
         " SELECT DISTINCT a.pid FROM pg_locks l"
         "  JOIN pg_stat_activity a USING (pid)"
         "  WHERE l.locktype = 'advisory' AND l.granted"
         "   AND l.database = (SELECT oid FROM pg_database"
         "    WHERE datname = current_database())"
-        "   AND l.classid = $1::int::oid AND l.objid < 16"
+        "   AND l.classid = $1::int::oid AND l.objid < $3::int::oid"
         "   AND l.objsubid = 2 AND a.pid <> pg_backend_pid()"
         "   AND a.state = 'idle' AND a.state_change < clock_timestamp()"
         "    - $2::int * interval '1 second') AS frozen"
@@ -359,6 +411,11 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         " convert_to(o.event, 'UTF8'), octet_length(o.event), $6::text,"
         " o.attempts + 1, clock_timestamp(), clock_timestamp() FROM o"
         DEAD_LETTER_CONFLICT},
+    /* -> events, age of the oldest in seconds */
+    [TE_OUTBOX_SIZE] = {"te_outbox_size", 0, outbox_size},
+    /* -> state, how many; a row for each that there is */
+    [TE_DEAD_LETTER_COUNTS] = {"te_dead_letter_counts", 0,
+        "SELECT state, count(*) FROM taskevents.dead_letters GROUP BY state"},
 };
 
 const te_statement_t *te_statement(te_statement_e which)
