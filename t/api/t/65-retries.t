@@ -40,7 +40,7 @@ sub break_handling
         WHEN (NEW.type = 'task.completed' AND NEW.user_id LIKE 'retry%') EXECUTE FUNCTION broken.now_and_then()});
 }
 # the trigger goes with its function
-END { db()->do('SET client_min_messages = error; DROP SCHEMA IF EXISTS broken CASCADE') if $ENV{TASKEVENTS_TEST_ROOT} }
+END { local $?; db()->do('SET client_min_messages = error; DROP SCHEMA IF EXISTS broken CASCADE') if $ENV{TASKEVENTS_TEST_ROOT} }
 
 sub tried_at
 {
