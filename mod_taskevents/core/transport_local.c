@@ -37,6 +37,7 @@ static void handle(local_t *local, te_sending_t *sending, apr_pool_t *p)
     }
     /* a copy: what is called next with the connection clears its own */
     sending->error = apr_pstrdup(p, te_db_error(local->db));
+    sending->reason = "database";
     sending->result = err == TE_DB_AWAY || err == TE_DB_LOST
                           ? TE_SENT_UNKNOWN : TE_SENT_FAILED;
 }

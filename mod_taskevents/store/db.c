@@ -8,7 +8,6 @@
 #include <apr_strings.h>
 #include <apr_thread_mutex.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "../base/log.h"
@@ -18,7 +17,7 @@
 #define IDLE_CONNECTION_TTL apr_time_from_sec(300)
 #define PROBE_PATIENCE apr_time_from_msec(500)
 #define MESSAGE_MAX 400
-#define MOST_COMMANDS 4         /* prepare, BEGIN, the statement, COMMIT */
+#define STATEMENT_NAME_MAX 64
 
 /* Sent on each new connection: no statement outlives a request's patience,
  * plain read committed, and text forms that timefmt can read. */
@@ -42,6 +41,8 @@ struct te_db_t {
     char prepared[TE_STATEMENT_COUNT];
     unsigned int generation;            /* of the prepared statements' names */
     int preparing;                      /* the call begins with it: which */
+    int commands;                       /* of the call */
+    int refused;                        /* the first that failed; -1: none */
     char message[MESSAGE_MAX];
     char constraint[64];
 };
@@ -60,68 +61,6 @@ struct te_db_pool_t {
 };
 
 static const apr_dbd_driver_t *driver;
-
-/* --- conninfo ---------------------------------------------------------- */
-
-int te_db_conninfo_valid(const char *conninfo)
-{
-    PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
-
-    PQconninfoFree(options);
-    return options != NULL;
-}
-
-/* One "key='value'" with the quoting of libpq's conninfo strings. */
-static const char *pair(apr_pool_t *p, const char *key, const char *value)
-{
-    char *out = apr_palloc(p, strlen(key) + 2 * strlen(value) + 5), *o;
-
-    o = apr_cpystrn(out, key, strlen(key) + 1);
-    *o++ = '=';
-    *o++ = '\'';
-    for (; *value; ++value) {
-        if (*value == '\'' || *value == '\\') {
-            *o++ = '\\';
-        }
-        *o++ = *value;
-    }
-    *o++ = '\'';
-    *o++ = ' ';
-    *o = '\0';
-    return out;
-}
-
-/* The operator's conninfo, with limits on how long a vanished server can
- * hold a thread, unless the operator set them. */
-static const char *complete_conninfo(apr_pool_t *p, const char *conninfo)
-{
-    static const char *const defaults[][2] = {
-        {"connect_timeout", "2"},
-        {"application_name", "mod_taskevents"},
-        {"keepalives_idle", "5"},
-        {"keepalives_interval", "5"},
-        {"keepalives_count", "3"},
-        {"tcp_user_timeout", "5000"},
-    };
-    PQconninfoOption *options = PQconninfoParse(conninfo, NULL), *o;
-    const char *out = "";
-    apr_size_t i;
-
-    for (o = options; o != NULL && o->keyword != NULL; ++o) {
-        if (o->val != NULL) {
-            out = apr_pstrcat(p, out, pair(p, o->keyword, o->val), NULL);
-            continue;
-        }
-        for (i = 0; i < sizeof defaults / sizeof defaults[0]; ++i) {
-            if (strcmp(o->keyword, defaults[i][0]) == 0) {
-                out = apr_pstrcat(p, out, pair(p, o->keyword, defaults[i][1]),
-                                  NULL);
-            }
-        }
-    }
-    PQconninfoFree(options);
-    return out;
-}
 
 /* --- one connection ---------------------------------------------------- */
 
@@ -178,8 +117,8 @@ static int open_connection(te_db_t *db)
 
     apr_pool_create(&db->connection_pool, db->pool);
     if (apr_dbd_open_ex(driver, db->connection_pool,
-                        complete_conninfo(db->connection_pool,
-                                          db->settings->conninfo),
+                        te_db_conninfo_complete(db->connection_pool,
+                                                db->settings->conninfo),
                         &db->handle, &error) != APR_SUCCESS) {
         note(db, error ? error : "cannot connect");
         te_db_close(db);
@@ -383,7 +322,7 @@ static te_db_err_e collect(te_db_t *db, int wanted)
         }
         if (r == NULL) {
             if (PQstatus(db->conn) != CONNECTION_OK
-                || ++index > MOST_COMMANDS) {
+                || ++index > db->commands) {
                 return TE_DB_LOST;
             }
             continue;
@@ -408,6 +347,7 @@ static te_db_err_e collect(te_db_t *db, int wanted)
         default:
             if (err == TE_DB_OK) {
                 err = classify(db, r);
+                db->refused = index;
             }
             break;
         }
@@ -420,7 +360,39 @@ static te_db_err_e collect(te_db_t *db, int wanted)
 
 static int send_simple(te_db_t *db, const char *sql)
 {
+    ++db->commands;
     return PQsendQueryParams(db->conn, sql, 0, NULL, NULL, NULL, NULL, 0);
+}
+
+/* The name under which this connection knows a statement. */
+static const char *name_of(const te_db_t *db, te_statement_e statement,
+                           char *room, apr_size_t size)
+{
+    apr_snprintf(room, size, db->generation ? "%s/%u" : "%s",
+                 te_statement(statement)->name, db->generation);
+    return room;
+}
+
+static int send_prepare(te_db_t *db, te_statement_e statement)
+{
+    char name[STATEMENT_NAME_MAX];
+
+    db->preparing = (int)statement;
+    ++db->commands;
+    return PQsendPrepare(db->conn, name_of(db, statement, name, sizeof name),
+                         te_statement(statement)->sql, 0, NULL);
+}
+
+static int send_prepared(te_db_t *db, te_statement_e statement,
+                         const char *const *params)
+{
+    char name[STATEMENT_NAME_MAX];
+
+    ++db->commands;
+    return PQsendQueryPrepared(db->conn,
+                               name_of(db, statement, name, sizeof name),
+                               te_statement(statement)->params, params, NULL,
+                               NULL, 0);
 }
 
 /* Queue [prepare] [BEGIN] statement [COMMIT] sync. *wanted: the statement's
@@ -428,27 +400,14 @@ static int send_simple(te_db_t *db, const char *sql)
 static int send_all(te_db_t *db, te_statement_e statement, int tx,
                     const char *const *params, int *wanted)
 {
-    const te_statement_t *s = te_statement(statement);
-    char name[64];
-
-    apr_snprintf(name, sizeof name, db->generation ? "%s/%u" : "%s", s->name,
-                 db->generation);
-    *wanted = 0;
-    if (!db->prepared[statement]) {
-        if (!PQsendPrepare(db->conn, name, s->sql, 0, NULL)) {
-            return 0;
-        }
-        db->preparing = (int)statement;
-        ++*wanted;
+    if (!db->prepared[statement] && !send_prepare(db, statement)) {
+        return 0;
     }
-    if (tx & TE_TX_BEGIN) {
-        if (!send_simple(db, "BEGIN")) {
-            return 0;
-        }
-        ++*wanted;
+    if ((tx & TE_TX_BEGIN) && !send_simple(db, "BEGIN")) {
+        return 0;
     }
-    return PQsendQueryPrepared(db->conn, name, s->params, params, NULL,
-                               NULL, 0)
+    *wanted = db->commands;
+    return send_prepared(db, statement, params)
            && (!(tx & TE_TX_COMMIT) || send_simple(db, "COMMIT"))
            && PQpipelineSync(db->conn) && flush(db);
 }
@@ -460,7 +419,8 @@ static int begin_call(te_db_t *db)
         return 0;
     }
     te_db_clear(db);
-    db->preparing = -1;
+    db->preparing = db->refused = -1;
+    db->commands = 0;
     db->message[0] = db->constraint[0] = '\0';
     if (db->conn == NULL) {
         note(db, "not connected");
@@ -549,7 +509,54 @@ te_db_err_e te_db_run_text(te_db_t *db, const char *sql, int n,
         || !PQpipelineSync(db->conn) || !flush(db)) {
         return lose(db);
     }
+    db->commands = 1;
     return end_statement(db, 0, result);
+}
+
+/* Prepare what of these is not yet, in round trips of their own: a connection
+ * has them once. */
+static te_db_err_e prepare_all(te_db_t *db, const te_call_t *calls, int n)
+{
+    te_db_err_e err = TE_DB_OK;
+    int i;
+
+    for (i = 0; i < n && err == TE_DB_OK; ++i) {
+        if (db->prepared[calls[i].statement]) {
+            continue;
+        }
+        if (!begin_call(db) || !send_prepare(db, calls[i].statement)
+            || !PQpipelineSync(db->conn) || !flush(db)) {
+            return lose(db);
+        }
+        err = end_call(db, -1);
+    }
+    return err;
+}
+
+te_db_err_e te_db_run_together(te_db_t *db, const te_call_t *calls, int n,
+                               int *refused)
+{
+    te_db_err_e err = prepare_all(db, calls, n);
+    int i;
+
+    *refused = -1;
+    if (err != TE_DB_OK) {
+        return err;
+    }
+    if (!begin_call(db)) {
+        return lose(db);
+    }
+    for (i = 0; i < n; ++i) {
+        if (!send_prepared(db, calls[i].statement, calls[i].params)) {
+            return lose(db);
+        }
+    }
+    if (!PQpipelineSync(db->conn) || !flush(db)) {
+        return lose(db);
+    }
+    err = end_call(db, -1);
+    *refused = db->refused;
+    return err;
 }
 
 /* BEGIN, COMMIT, ROLLBACK alone; the message of the call before stays. */
@@ -559,6 +566,7 @@ static te_db_err_e run_simple(te_db_t *db, const char *sql)
         return TE_DB_LOST;
     }
     db->preparing = -1;
+    db->commands = 0;
     if (!PQenterPipelineMode(db->conn) || !send_simple(db, sql)
         || !PQpipelineSync(db->conn) || !flush(db)) {
         return lose(db);
@@ -796,6 +804,16 @@ te_db_err_e te_db_schema_version(te_db_t *db, int *version)
     return err;
 }
 
+apr_int64_t te_db_take_task_id(te_db_pool_t *pool)
+{
+    apr_int64_t id;
+
+    apr_thread_mutex_lock(pool->mutex);
+    id = pool->next_id < pool->last_id ? pool->next_id++ : 0;
+    apr_thread_mutex_unlock(pool->mutex);
+    return id;
+}
+
 /* Two threads may fetch a block at once; the later one's rest is skipped,
  * which costs numbers, not uniqueness. */
 te_db_err_e te_db_next_task_id(te_db_pool_t *pool, te_db_t *db,
@@ -804,9 +822,7 @@ te_db_err_e te_db_next_task_id(te_db_pool_t *pool, te_db_t *db,
     PGresult *r;
     te_db_err_e err;
 
-    apr_thread_mutex_lock(pool->mutex);
-    *id = pool->next_id < pool->last_id ? pool->next_id++ : 0;
-    apr_thread_mutex_unlock(pool->mutex);
+    *id = te_db_take_task_id(pool);
     if (*id != 0) {
         return TE_DB_OK;
     }

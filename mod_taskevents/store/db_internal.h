@@ -8,6 +8,10 @@
 #include "db.h"
 #include "statements.h"
 
+/* The operator's conninfo, with limits on how long a vanished server can
+ * hold a thread, unless the operator set them; in p. */
+const char *te_db_conninfo_complete(apr_pool_t *p, const char *conninfo);
+
 /* What goes along with a statement in the same round trip. */
 typedef enum {
     TE_TX_NONE = 0,
@@ -29,6 +33,19 @@ te_db_err_e te_db_run(te_db_t *db, te_statement_e statement, int tx,
  * plan fits its values. n: number of params. */
 te_db_err_e te_db_run_text(te_db_t *db, const char *sql, int n,
                            const char *const *params, PGresult **result);
+
+/* One of several statements. */
+typedef struct te_call_t {
+    te_statement_e statement;
+    const char *const *params;
+} te_call_t;
+
+/* Run n statements as one transaction: one round trip, one commit, all or
+ * nothing (they share a sync, which PostgreSQL takes for one implicit
+ * transaction). Their rows are not kept.
+ * @param refused  the place of the one that PostgreSQL refused; -1: none */
+te_db_err_e te_db_run_together(te_db_t *db, const te_call_t *calls, int n,
+                               int *refused);
 
 /* Send a statement of its own transaction and do not wait: its end is awaited
  * by te_db_finish, or by the next call, which fails if it failed. Its rows

@@ -88,6 +88,28 @@ static const char outbox_heads[] =
     "      AND o.user_id = d.user_id AND o.topic = d.topic"
     "    ORDER BY o.sequence LIMIT $5::int) o";
 
+/* The age of the oldest event of each stream, by the same skipping. What the
+ * envelope says of itself is found by its form: PostgreSQL need not read the
+ * whole event as JSON. */
+#define EVENT_TIME(event) "substring(" event " from '\"time\":\"([^\"]{20,27})\"')"
+#define MEASURED_STREAMS "5000"
+static const char outbox_size[] =
+    "WITH RECURSIVE h AS (("
+    " SELECT o.shard, o.user_id, o.topic, " EVENT_TIME("o.event") " AS at"
+    "  FROM taskevents.outbox o"
+    "  ORDER BY o.shard, o.user_id, o.topic, o.sequence LIMIT 1)"
+    " UNION ALL"
+    " SELECT f.shard, f.user_id, f.topic, f.at"
+    "  FROM h CROSS JOIN LATERAL ("
+    "   SELECT o.shard, o.user_id, o.topic, " EVENT_TIME("o.event") " AS at"
+    "    FROM taskevents.outbox o"
+    "    WHERE (o.shard, o.user_id, o.topic) > (h.shard, h.user_id, h.topic)"
+    "    ORDER BY o.shard, o.user_id, o.topic, o.sequence LIMIT 1) f)"
+    " SELECT (SELECT count(*) FROM taskevents.outbox),"
+    "  (SELECT greatest(0, coalesce(round(extract(epoch FROM"
+    "    clock_timestamp() - min(at)::timestamptz), 3), 0))"
+    "   FROM (SELECT at FROM h LIMIT " MEASURED_STREAMS ") AS first)";
+
 #define DEAD_LETTER_CONFLICT \
     " ON CONFLICT (stage, source, event_id) DO UPDATE SET" \
     " attempts = d.attempts + excluded.attempts," \
@@ -103,6 +125,9 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         "SELECT coalesce(CASE WHEN $1::xid8"
         "  < pg_snapshot_xmax(pg_current_snapshot())"
         " THEN pg_xact_status($1::xid8) = 'committed' END, false)"},
+    /* for the rest of the transaction; $1 ms */
+    [TE_LOCK_PATIENCE] = {"te_lock_patience", 1,
+        "SELECT set_config('lock_timeout', $1::text, true)"},
     [TE_TASK_IDS] = {"te_task_ids", 0,
         "SELECT nextval('taskevents.task_ids')"},
     /* IANA's names; the files that a system adds beside them are none */
@@ -386,6 +411,11 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         " convert_to(o.event, 'UTF8'), octet_length(o.event), $6::text,"
         " o.attempts + 1, clock_timestamp(), clock_timestamp() FROM o"
         DEAD_LETTER_CONFLICT},
+    /* -> events, age of the oldest in seconds */
+    [TE_OUTBOX_SIZE] = {"te_outbox_size", 0, outbox_size},
+    /* -> state, how many; a row for each that there is */
+    [TE_DEAD_LETTER_COUNTS] = {"te_dead_letter_counts", 0,
+        "SELECT state, count(*) FROM taskevents.dead_letters GROUP BY state"},
 };
 
 const te_statement_t *te_statement(te_statement_e which)
