@@ -4,7 +4,8 @@
  *   each selecting from the one before: no row in t, no bump, no event. That
  *   also fixes the order of locks.
  * - Order of locks everywhere: processed_events and the history counter ->
- *   tasks -> series -> streams -> outbox; one user per transaction.
+ *   tasks -> series -> streams -> outbox; one user per transaction, or
+ *   several in the order of their ids (store/group_commit.c).
  * - No `*`: a migration that adds a column must not change a result. */
 #include "statements.h"
 
