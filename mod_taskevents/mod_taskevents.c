@@ -4,11 +4,11 @@
  *  1. directives are read (http/directives.c), twice at start
  *  2. check_config, post_config: what is needed is checked; a mistake ends
  *     the start, and most of them `httpd -t`
- *  3. child_init: pool of database connections, publisher thread
+ *  3. child_init: pool of database connections, publisher, chores
  *  4. requests: guard (http/access.c) -> router -> one function of http/
  *  5. log_transaction, after the response: the publisher's bell
- *  6. child_stopping: the publisher is asked to end (does not wait)
- *  7. pre-cleanup of the child's pool: publisher joined, connections closed
+ *  6. child_stopping: publisher and chores are asked to end (no waiting)
+ *  7. pre-cleanup of the child's pool: they are joined, connections closed
  */
 #include <httpd.h>
 #include <ap_expr.h>
@@ -24,6 +24,7 @@
 
 #include "base/httpclient.h"
 #include "base/log.h"
+#include "core/forget.h"
 #include "http/access.h"
 #include "http/app.h"
 #include "http/directives.h"
@@ -233,15 +234,22 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
 
 /* --- 3. and 7. a child's life ------------------------------------------ */
 
+/* What is done in the database beside requests and events. */
+static const te_chore_t chores[] = {
+    {"forget", apr_time_from_sec(60), TE_CHORE_LOCK_FORGET, te_forget, NULL},
+};
+
 static apr_status_t end_child(void *data)
 {
     te_app_t *ending = data;
 
     app = NULL;
+    te_chores_stop(ending->chores);
     if (ending->publisher != NULL) {
         te_publisher_stop(ending->publisher);
         te_publisher_join(ending->publisher);
     }
+    te_chores_join(ending->chores);
     if (!te_db_pool_close(ending->db, CLOSE_WAIT)) {
         te_log(TE_LOG_WARNING, 0, "TE0010", "a request still had a database "
                "connection when the child ended");
@@ -267,8 +275,15 @@ static apr_status_t start_child(apr_pool_t *pchild, te_app_t *starting)
         return rv;
     }
     apr_pool_pre_cleanup_register(pchild, starting, end_child);
-    return te_publisher_start(&starting->publisher, starting->settings,
-                              starting->db, pchild);
+    rv = te_publisher_start(&starting->publisher, starting->settings,
+                            starting->db, pchild);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    return te_chores_start(&starting->chores, chores,
+                           (int)(sizeof chores / sizeof chores[0]),
+                           starting->settings, starting->db,
+                           starting->publisher, pchild);
 }
 
 static void child_init(apr_pool_t *pchild, server_rec *s)
@@ -298,6 +313,7 @@ static void child_stopping(apr_pool_t *pchild, int graceful)
     (void)graceful;
     if (ending != NULL) {
         te_publisher_stop(ending->publisher);
+        te_chores_stop(ending->chores);
     }
 }
 

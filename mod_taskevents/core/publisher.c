@@ -8,18 +8,16 @@
 #include <unistd.h>
 
 #include "../base/log.h"
-#include "../store/idempotency.h"
+#include "../store/locks.h"
 #include "../store/outbox.h"
 #include "breaker.h"
 #include "drain.h"
+#include "frozen.h"
 #include "transport.h"
 
 #define LONGEST_SLEEP apr_time_from_sec(1)
 #define BUDGET apr_time_from_sec(3)
 #define POOLER_SLEEP apr_time_from_sec(10)
-#define HOUSEKEEPING apr_time_from_sec(60)
-#define FROZEN_SILENCE apr_time_from_sec(30)
-#define FROZEN_CHECK apr_time_from_sec(10)
 
 struct te_publisher_t {
     const te_settings_t *settings;
@@ -38,8 +36,7 @@ struct te_publisher_t {
     te_breaker_t breaker;
     unsigned int seed;
     te_drain_t drain;
-    apr_time_t clean_at;                /* next housekeeping */
-    apr_time_t frozen_at;               /* next look for frozen peers */
+    te_frozen_t frozen;
 };
 
 static int is_stopping(te_publisher_t *pub)
@@ -134,28 +131,6 @@ static void drop_connection(te_publisher_t *pub, te_db_err_e err)
 
 /* --- publishing -------------------------------------------------------- */
 
-/* Whether the shards that we did not get are held by somebody who froze. Looked
- * at rarely: it reads all locks of the server. */
-static te_db_err_e end_frozen(te_publisher_t *pub)
-{
-    apr_time_t now = apr_time_now();
-    te_db_err_e err;
-    int n;
-
-    if (now < pub->frozen_at) {
-        return TE_DB_OK;
-    }
-    pub->frozen_at = now + FROZEN_CHECK;
-    err = te_outbox_end_frozen(pub->db, pub->round, FROZEN_SILENCE, &n);
-    if (n > 0) {
-        te_log(TE_LOG_WARNING, 0, "TE0509", "%d publisher session(s) held "
-               "shards of the outbox without a sign of life for %d s and "
-               "were ended; look for a stopped or unreachable child", n,
-               (int)apr_time_sec(FROZEN_SILENCE));
-    }
-    return err;
-}
-
 /* Who finds a shard locked goes away in the belief that its holder will see
  * the row: so a holder looks once more after giving back. */
 static te_db_err_e publish(te_publisher_t *pub)
@@ -169,9 +144,9 @@ static te_db_err_e publish(te_publisher_t *pub)
          ++round) {
         apr_pool_clear(pub->round);
         te_db_renew(pub->db, BUDGET);
-        err = te_outbox_lock(pub->db, shards, &held);
+        err = te_locks_shards(pub->db, shards, &held);
         if (err == TE_DB_OK && held < TE_OUTBOX_SHARDS) {
-            err = end_frozen(pub);
+            err = te_frozen_end(&pub->frozen, pub->db, pub->round);
         }
         if (err != TE_DB_OK || held == 0) {
             break;
@@ -179,7 +154,7 @@ static te_db_err_e publish(te_publisher_t *pub)
         err = te_drain(&pub->drain, shards);
         te_db_renew(pub->db, BUDGET);
         if (err != TE_DB_OK
-            || (err = te_outbox_unlock(pub->db)) != TE_DB_OK) {
+            || (err = te_locks_release(pub->db)) != TE_DB_OK) {
             break;
         }
         err = te_drain_look(&pub->drain, &more);
@@ -188,21 +163,6 @@ static te_db_err_e publish(te_publisher_t *pub)
         }
     }
     return err;
-}
-
-/* What may be forgotten is deleted a little at a time; that several children
- * do so at once costs nothing but the look. */
-static te_db_err_e clean_up(te_publisher_t *pub)
-{
-    apr_time_t now = apr_time_now();
-
-    if (now < pub->clean_at) {
-        return TE_DB_OK;
-    }
-    pub->clean_at = now + HOUSEKEEPING;
-    apr_pool_clear(pub->round);
-    te_db_renew(pub->db, BUDGET);
-    return te_keys_forget(pub->db, pub->round, pub->settings->keep_answers);
 }
 
 /* --- the thread -------------------------------------------------------- */
@@ -216,9 +176,6 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     while (!is_stopping(pub)) {
         if (connection_ready(pub)) {
             err = publish(pub);
-            if (err == TE_DB_OK && !is_stopping(pub)) {
-                err = clean_up(pub);
-            }
             if (err != TE_DB_OK) {
                 drop_connection(pub, err);
             }

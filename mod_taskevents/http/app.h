@@ -5,6 +5,7 @@
 #include <apr_hash.h>
 #include <apr_thread_mutex.h>
 
+#include "../core/chores.h"
 #include "../core/publisher.h"
 #include "../core/settings.h"
 
@@ -12,6 +13,7 @@ typedef struct te_app_t {
     const te_settings_t *settings;
     te_db_pool_t *db;
     te_publisher_t *publisher;
+    te_chores_t *chores;                /* within the database */
     apr_pool_t *told_pool;              /* these under told_mutex */
     apr_hash_t *told;
     apr_thread_mutex_t *told_mutex;

@@ -607,7 +607,12 @@ int te_db_is_direct(te_db_t *db)
     if (te_db_run(db, TE_BACKEND_PID, TE_TX_NONE, NULL, &r) != TE_DB_OK) {
         return -1;
     }
-    return te_db_int64(r, 0, 0) == PQbackendPID(db->conn);
+    return te_db_int64(r, 0, 0) == te_db_backend(db);
+}
+
+int te_db_backend(const te_db_t *db)
+{
+    return db->conn ? PQbackendPID(db->conn) : 0;
 }
 
 /* --- the pool ---------------------------------------------------------- */

@@ -100,6 +100,9 @@ te_db_err_e te_db_finish(te_db_t *db);
  * session locks are worthless. @return 1 the same, 0 not, -1 no answer */
 int te_db_is_direct(te_db_t *db);
 
+/* The session's process id, as libpq was told it; 0 when not connected. */
+int te_db_backend(const te_db_t *db);
+
 /* What the last call that did not return TE_DB_OK ran into: one line without
  * user text, for the log. */
 const char *te_db_error(const te_db_t *db);

@@ -5,53 +5,7 @@
 
 #include "db_internal.h"
 
-/* First half of the two-part advisory keys: "te" and a number of ours, so
- * that other users of the same database do not take our locks. */
-#define LOCK_SPACE "1952776754"
 #define TRACE_LENGTH 55
-
-te_db_err_e te_outbox_lock(te_db_t *db, char *shards, int *n)
-{
-    const char *params[1] = {LOCK_SPACE};
-    te_db_err_e err;
-    PGresult *r;
-    int row;
-
-    *n = 0;
-    memset(shards, 0, TE_OUTBOX_SHARDS);
-    err = te_db_run(db, TE_OUTBOX_LOCK, TE_TX_NONE, params, &r);
-    if (err != TE_DB_OK) {
-        return err;
-    }
-    for (row = 0; row < PQntuples(r) && row < TE_OUTBOX_SHARDS; ++row) {
-        if (PQgetvalue(r, row, 1)[0] == 't') {
-            shards[te_db_int64(r, row, 0)] = 1;
-            ++*n;
-        }
-    }
-    return TE_DB_OK;
-}
-
-te_db_err_e te_outbox_unlock(te_db_t *db)
-{
-    PGresult *r;
-
-    return te_db_run(db, TE_OUTBOX_UNLOCK, TE_TX_NONE, NULL, &r);
-}
-
-te_db_err_e te_outbox_end_frozen(te_db_t *db, apr_pool_t *p,
-                                 apr_interval_time_t silence, int *n)
-{
-    const char *params[2];
-    te_db_err_e err;
-    PGresult *r;
-
-    params[0] = LOCK_SPACE;
-    params[1] = te_db_from_int64(p, apr_time_sec(silence));
-    err = te_db_run(db, TE_OUTBOX_END_FROZEN, TE_TX_NONE, params, &r);
-    *n = err == TE_DB_OK ? PQntuples(r) : 0;
-    return err;
-}
 
 static const char *shard_list(apr_pool_t *p, const char *shards)
 {

@@ -21,21 +21,8 @@ typedef struct te_outbox_row_t {
     int attempts;
 } te_outbox_row_t;
 
-/* All for the one connection that a publisher keeps: the shards are locked
- * by its session, and closing it gives them back. */
-
-/* Take every shard that nobody else has.
- * @param shards  of TE_OUTBOX_SHARDS: 1 where it is ours now
- * @param n       how many are */
-te_db_err_e te_outbox_lock(te_db_t *db, char *shards, int *n);
-
-te_db_err_e te_outbox_unlock(te_db_t *db);
-
-/* End the session of a publisher that holds a shard but has not said a word
- * to PostgreSQL for `silence`: it is frozen or behind a dead network.
- * @param n  how many were ended */
-te_db_err_e te_outbox_end_frozen(te_db_t *db, apr_pool_t *p,
-                                 apr_interval_time_t silence, int *n);
+/* All for the one connection that a publisher keeps, whose session holds the
+ * shards (store/locks.h). */
 
 /* The oldest events of the streams in these shards whose oldest one is due.
  * @param after_user, after_topic  start behind this stream ("": the first)

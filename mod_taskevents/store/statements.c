@@ -299,21 +299,25 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
 
     /* One owner per shard: session locks of the publisher's connection.
      * $1: the key that says that the locks are ours -> shards taken */
-    [TE_OUTBOX_LOCK] = {"te_outbox_lock", 1,
+    [TE_LOCK_SHARDS] = {"te_lock_shards", 1,
         "SELECT shard, pg_try_advisory_lock($1::int, shard)"
         " FROM generate_series(0, 15) AS shard"},
-    [TE_OUTBOX_UNLOCK] = {"te_outbox_unlock", 0,
+    /* $1 the key $2 the number $3 the session, as libpq knows it -> ours now */
+    [TE_LOCK_TRY] = {"te_lock_try", 3,
+        "SELECT CASE WHEN pg_backend_pid() = $3::int"
+        " THEN pg_try_advisory_lock($1::int, $2::int) ELSE false END"},
+    [TE_LOCKS_RELEASE] = {"te_locks_release", 0,
         "SELECT pg_advisory_unlock_all()"},
-    /* $1 the key of the locks $2 seconds of silence -> those ended. A healthy
-     * holder of a shard asks something every few seconds. */
-    [TE_OUTBOX_END_FROZEN] = {"te_outbox_end_frozen", 2,
+    /* $1 the key of the locks $2 seconds of silence $3 the end of the numbers
+     * -> those ended. A healthy holder asks something every few seconds. */
+    [TE_LOCKS_END_FROZEN] = {"te_locks_end_frozen", 3,
         "SELECT pid FROM ("
         " SELECT DISTINCT a.pid FROM pg_locks l"
         "  JOIN pg_stat_activity a USING (pid)"
         "  WHERE l.locktype = 'advisory' AND l.granted"
         "   AND l.database = (SELECT oid FROM pg_database"
         "    WHERE datname = current_database())"
-        "   AND l.classid = $1::int::oid AND l.objid < 16"
+        "   AND l.classid = $1::int::oid AND l.objid < $3::int::oid"
         "   AND l.objsubid = 2 AND a.pid <> pg_backend_pid()"
         "   AND a.state = 'idle' AND a.state_change < clock_timestamp()"
         "    - $2::int * interval '1 second') AS frozen"
