@@ -25,6 +25,20 @@ typedef enum {
 te_db_err_e te_db_run(te_db_t *db, te_statement_e statement, int tx,
                       const char *const *params, PGresult **result);
 
+/* One of the statements that go along in one round trip. */
+typedef struct te_db_call_t {
+    te_statement_e statement;
+    const char *const *params;          /* as te_db_run's */
+    PGresult *result;                   /* its rows, as te_db_run's */
+} te_db_call_t;
+
+#define TE_DB_MOST_CALLS 4
+
+/* Same for up to TE_DB_MOST_CALLS statements, in this order. Each sees what
+ * was committed before it began. Without TE_TX_BEGIN and outside of a
+ * transaction they are one of their own: all of them, or none. */
+te_db_err_e te_db_run_all(te_db_t *db, int tx, te_db_call_t *calls, int n);
+
 /* Same for a statement put together for this one call; unnamed, so that its
  * plan fits its values. n: number of params. */
 te_db_err_e te_db_run_text(te_db_t *db, const char *sql, int n,
@@ -37,6 +51,10 @@ te_db_err_e te_db_start(te_db_t *db, te_statement_e statement,
                         const char *const *params);
 
 void te_db_clear(te_db_t *db);
+
+/* The operator's conninfo, with limits on how long a vanished server can hold
+ * a thread, unless the operator set them; in p. */
+const char *te_db_conninfo_complete(apr_pool_t *p, const char *conninfo);
 
 /* Copies of what a column holds, NULL for SQL NULL. */
 const char *te_db_text(apr_pool_t *p, const PGresult *r, int row, int column);
