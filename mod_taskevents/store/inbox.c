@@ -12,6 +12,7 @@
 /* --- marking ----------------------------------------------------------- */
 
 #define SEEN_COLUMNS 7          /* and the outcome */
+#define USERS 2                 /* the one with the users */
 
 static void seen_params(apr_pool_t *p, const te_seen_t *seen, int n,
                         const char **params)
@@ -111,26 +112,39 @@ static void read_series(apr_pool_t *p, te_seen_t *seen, int n,
     }
 }
 
+static te_db_call_t *add_call(te_db_call_t *calls, int *n,
+                              te_statement_e statement,
+                              const char *const *params)
+{
+    calls[*n].statement = statement;
+    calls[*n].params = params;
+    calls[*n].result = NULL;
+    return &calls[(*n)++];
+}
+
 te_db_err_e te_inbox_mark(te_db_t *db, apr_pool_t *p, te_seen_t *seen, int n,
-                          const te_outbox_row_t *row, int *open)
+                          const te_outbox_row_t *row, int again, int *open)
 {
     const char *marked[SEEN_COLUMNS + 1], *tasks[2], *series[2], *settled[3];
-    te_db_call_t calls[3] = {{TE_EVENTS_SEEN, marked, NULL},
-                             {TE_TASKS_HOLD, tasks, NULL},
-                             {TE_SERIES_HOLD, series, NULL}};
-    int n_calls = 1;
+    te_db_call_t calls[TE_DB_MOST_CALLS], *mark, *hold = NULL, *more = NULL;
+    int n_calls = 0;
     te_db_err_e err;
 
     seen_params(p, seen, n, marked);
     *open = held_params(p, seen, n, 0, tasks) > 0;
+    if (again) {
+        add_call(calls, &n_calls, TE_HISTORIES_HOLD, &marked[USERS]);
+    }
+    mark = add_call(calls, &n_calls, TE_EVENTS_SEEN, marked);
     if (*open) {
-        n_calls = held_params(p, seen, n, 1, series) > 0 ? 3 : 2;
+        hold = add_call(calls, &n_calls, TE_TASKS_HOLD, tasks);
+        if (held_params(p, seen, n, 1, series) > 0) {
+            more = add_call(calls, &n_calls, TE_SERIES_HOLD, series);
+        }
     }
     else if (row != NULL) {
         te_outbox_row_name(p, row, settled);
-        calls[1].statement = TE_OUTBOX_SETTLE;
-        calls[1].params = settled;
-        n_calls = 2;
+        add_call(calls, &n_calls, TE_OUTBOX_SETTLE, settled);
     }
     err = te_db_run_all(db, *open ? TE_TX_BEGIN : TE_TX_NONE, calls, n_calls);
     if (err == TE_DB_TAKEN
@@ -140,12 +154,12 @@ te_db_err_e te_inbox_mark(te_db_t *db, apr_pool_t *p, te_seen_t *seen, int n,
     if (err != TE_DB_OK) {
         return err;
     }
-    read_new(seen, n, calls[0].result);
-    if (*open) {
-        read_tasks(p, seen, n, calls[1].result);
+    read_new(seen, n, mark->result);
+    if (hold != NULL) {
+        read_tasks(p, seen, n, hold->result);
     }
-    if (n_calls == 3) {
-        read_series(p, seen, n, calls[2].result);
+    if (more != NULL) {
+        read_series(p, seen, n, more->result);
     }
     return TE_DB_OK;
 }

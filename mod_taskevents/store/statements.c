@@ -299,6 +299,11 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
      * $1 users $2 topics $3 event ids $4 heads $5 tails */
     [TE_EMIT] = {"te_emit", 5, emit},
 
+    /* $1 users: waits for all who mark events of theirs, and keeps them out
+     * until the end of the transaction */
+    [TE_HISTORIES_HOLD] = {"te_histories_hold", 1,
+        "SELECT 1 FROM taskevents.streams WHERE name = 'history'"
+        " AND user_id = ANY ($1::text[]) ORDER BY user_id FOR UPDATE"},
     /* The first statement of handling events: the inbox.
      * $1 sources $2 event ids $3 users $4 types $5 task ids $6 events
      * $7 when they happened $8 outcome -> the numbers, from 1, of those that

@@ -24,6 +24,7 @@ typedef enum {
     TE_SERIES_END,
     TE_TASK_CREATE_NEXT,
     TE_EMIT,
+    TE_HISTORIES_HOLD,
     TE_EVENTS_SEEN,
     TE_EVENT_KNOWN,
     TE_DEAD_LETTER,
