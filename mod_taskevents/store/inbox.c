@@ -12,30 +12,41 @@
 /* --- marking ----------------------------------------------------------- */
 
 #define SEEN_COLUMNS 7          /* and the outcome */
-#define USERS 2                 /* the one with the users */
+#define USER 2                  /* which is the user's */
 
-static void seen_params(apr_pool_t *p, const te_seen_t *seen, int n,
-                        const char **params)
+static void seen_values(apr_pool_t *p, const te_seen_t *one,
+                        const char **values)
+{
+    values[0] = one->source;
+    values[1] = one->id;
+    values[USER] = one->user_id;
+    values[3] = one->type;
+    values[4] = te_db_from_int64(p, one->task_id);
+    values[5] = one->event;
+    values[6] = te_time_format(p, one->time);
+}
+
+static te_statement_e seen_params(apr_pool_t *p, const te_seen_t *seen, int n,
+                                  const char **params)
 {
     apr_array_header_t *columns[SEEN_COLUMNS];
-    int i;
+    const char *values[SEEN_COLUMNS];
+    int i, column;
 
+    params[SEEN_COLUMNS] = "handled";
+    if (n == 1) {
+        seen_values(p, seen, params);
+        return TE_EVENT_SEEN;
+    }
     te_db_columns(p, columns, SEEN_COLUMNS, n);
     for (i = 0; i < n; ++i) {
-        const te_seen_t *one = &seen[i];
-
-        APR_ARRAY_PUSH(columns[0], const char *) = one->source;
-        APR_ARRAY_PUSH(columns[1], const char *) = one->id;
-        APR_ARRAY_PUSH(columns[2], const char *) = one->user_id;
-        APR_ARRAY_PUSH(columns[3], const char *) = one->type;
-        APR_ARRAY_PUSH(columns[4], const char *) =
-            te_db_from_int64(p, one->task_id);
-        APR_ARRAY_PUSH(columns[5], const char *) = one->event;
-        APR_ARRAY_PUSH(columns[6], const char *) =
-            te_time_format(p, one->time);
+        seen_values(p, &seen[i], values);
+        for (column = 0; column < SEEN_COLUMNS; ++column) {
+            APR_ARRAY_PUSH(columns[column], const char *) = values[column];
+        }
     }
     te_db_from_columns(p, columns, SEEN_COLUMNS, params);
-    params[SEEN_COLUMNS] = "handled";
+    return TE_EVENTS_SEEN;
 }
 
 /* What is to be held: keys and users. @return how many */
@@ -127,15 +138,17 @@ te_db_err_e te_inbox_mark(te_db_t *db, apr_pool_t *p, te_seen_t *seen, int n,
 {
     const char *marked[SEEN_COLUMNS + 1], *tasks[2], *series[2], *settled[3];
     te_db_call_t calls[TE_DB_MOST_CALLS], *mark, *hold = NULL, *more = NULL;
+    te_statement_e marking = seen_params(p, seen, n, marked);
+    const char *users;
     int n_calls = 0;
     te_db_err_e err;
 
-    seen_params(p, seen, n, marked);
     *open = held_params(p, seen, n, 0, tasks) > 0;
     if (again) {
-        add_call(calls, &n_calls, TE_HISTORIES_HOLD, &marked[USERS]);
+        users = n == 1 ? te_db_from_one(p, marked[USER]) : marked[USER];
+        add_call(calls, &n_calls, TE_HISTORIES_HOLD, &users);
     }
-    mark = add_call(calls, &n_calls, TE_EVENTS_SEEN, marked);
+    mark = add_call(calls, &n_calls, marking, marked);
     if (*open) {
         hold = add_call(calls, &n_calls, TE_TASKS_HOLD, tasks);
         if (held_params(p, seen, n, 1, series) > 0) {

@@ -25,6 +25,7 @@ typedef enum {
     TE_TASK_CREATE_NEXT,
     TE_EMIT,
     TE_HISTORIES_HOLD,
+    TE_EVENT_SEEN,
     TE_EVENTS_SEEN,
     TE_EVENT_KNOWN,
     TE_DEAD_LETTER,
