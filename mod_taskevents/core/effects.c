@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "../base/log.h"
+#include "../base/metrics.h"
+#include "../base/metrics.h"
 #include "../base/text.h"
 #include "../base/timefmt.h"
 #include "../base/uuid.h"
@@ -49,6 +51,7 @@ typedef struct {
     const known_type_t *type;           /* NULL: there is nothing to handle */
     int wanted;                         /* some effect wants it */
     int copy;                           /* of another one of the batch */
+    int was_done;                       /* before this transaction */
 } message_t;
 
 typedef struct {
@@ -88,6 +91,7 @@ te_db_err_e te_event_keep(const te_settings_t *settings, te_db_t *db,
                                          settings->source, reason)
                         : te_inbox_dead_letter(db, p, &letter);
     if (err == TE_DB_OK) {
+        te_metric_add(TE_METRIC_DEAD_LETTERS_MADE, stage, NULL);
         te_log(TE_LOG_ALERT, 0, "TE0401", "an event is a dead letter (%s) "
                "and waits in taskevents.dead_letters: id %s, %s", stage,
                delivery->row ? delivery->row->event_id
@@ -365,6 +369,25 @@ static te_db_err_e transact(batch_t *b, int again)
     return err;
 }
 
+/* What is done by now, or failed; of a batch that fails for the fault of one
+ * of them nobody knows which yet. */
+static void count(const message_t *m, te_db_err_e err, int n)
+{
+    static const char *const words[] = {
+        [TE_EVENT_HANDLED] = "handled", [TE_EVENT_DUPLICATE] = "duplicate",
+        [TE_EVENT_IGNORED] = "ignored", [TE_EVENT_KEPT] = "dead_letter"};
+    const char *type = m->h.event ? m->h.event->type : NULL;
+
+    if (m->delivery->done && !m->was_done) {
+        te_metric_add(TE_METRIC_DELIVERIES, type,
+                      words[m->delivery->outcome]);
+    }
+    else if (!m->delivery->done
+             && (n == 1 || err == TE_DB_AWAY || err == TE_DB_LOST)) {
+        te_metric_add(TE_METRIC_DELIVERIES, type, "failed");
+    }
+}
+
 te_db_err_e te_events_handle(const te_settings_t *settings, te_db_pool_t *ids,
                              te_db_t *db, apr_pool_t *p,
                              te_delivery_t *deliveries, int n, int *followed)
@@ -379,6 +402,7 @@ te_db_err_e te_events_handle(const te_settings_t *settings, te_db_pool_t *ids,
         te_handling_t *h = &b.messages[i].h;
 
         b.messages[i].delivery = &deliveries[i];
+        b.messages[i].was_done = deliveries[i].done;
         h->settings = settings;
         h->ids = ids;
         h->db = db;
@@ -390,6 +414,9 @@ te_db_err_e te_events_handle(const te_settings_t *settings, te_db_pool_t *ids,
         do {
             err = transact(&b, tries > 0);
         } while (err == TE_DB_AGAIN && ++tries < TE_DB_TRIES);
+    }
+    for (i = 0; i < n; ++i) {
+        count(&b.messages[i], err, n);
     }
     *followed = err == TE_DB_OK && b.follow_ups->nelts > 0;
     return err;

@@ -6,6 +6,7 @@ typedef enum {
     TE_SCHEMA_VERSION,
     TE_BACKEND_PID,
     TE_COMMITTED,
+    TE_LOCK_PATIENCE,
     TE_TASK_IDS,
     TE_ZONES,
     TE_TASK_CREATE,
@@ -42,6 +43,8 @@ typedef enum {
     TE_OUTBOX_FAILED,
     TE_OUTBOX_SETTLE,
     TE_OUTBOX_PARK,
+    TE_OUTBOX_SIZE,
+    TE_DEAD_LETTER_COUNTS,
     TE_STATEMENT_COUNT
 } te_statement_e;
 

@@ -12,6 +12,7 @@ TCase *fault_tests(void);
 TCase *http_client_tests(void);
 TCase *json_tests(void);
 TCase *log_tests(void);
+TCase *metrics_tests(void);
 TCase *recurrence_tests(void);
 TCase *store_tests(void);
 TCase *task_json_tests(void);
@@ -27,6 +28,8 @@ TCase *batch_tests(void);
 TCase *chores_tests(void);
 TCase *db_tests(void);
 TCase *db_pool_tests(void);
+TCase *group_commit_tests(void);
+TCase *group_commit_away_tests(void);
 TCase *handling_tests(void);
 TCase *tasks_tests(void);
 
