@@ -114,6 +114,9 @@ static int connection_ready(te_publisher_t *pub)
         te_db_close(pub->db);
         pause_for(pub, POOLER_SLEEP);
     }
+    else if (direct > 0 && !pub->db_checked) {
+        direct = te_outbox_session(pub->db) == TE_DB_OK ? 1 : -1;
+    }
     pub->db_checked = direct > 0;
     return direct > 0;
 }

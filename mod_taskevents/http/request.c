@@ -108,11 +108,7 @@ static int read_body(te_req_t *req, body_t *body, int stop_over)
     }
     body->bytes[body->size] = '\0';
     apr_brigade_destroy(bb);
-    if (status == OK || status == AP_FILTER_ERROR) {
-        return status;
-    }
-    return te_reply_problem(req, status, "The body could not be read to its "
-                            "end.");
+    return status;
 }
 
 static int too_large(te_req_t *req, apr_int64_t cap)
@@ -137,7 +133,10 @@ int te_request_body(te_req_t *req, apr_int64_t cap, const char **bytes,
     }
     status = read_body(req, &body, 1);
     if (status != OK) {
-        return status;
+        return status == AP_FILTER_ERROR
+                   ? status
+                   : te_reply_problem(req, status, "The body could not be "
+                                      "read to its end.");
     }
     if (body.full_size > (apr_off_t)cap) {
         return too_large(req, cap);
@@ -151,15 +150,15 @@ int te_request_head(te_req_t *req, apr_size_t cap, const char **bytes,
                     apr_size_t *size, apr_off_t *full_size)
 {
     body_t body;
-    int status;
+    int whole;
 
     memset(&body, 0, sizeof body);
     body.cap = cap;
-    status = read_body(req, &body, 0);
+    whole = read_body(req, &body, 0) == OK;
     *bytes = body.bytes;
     *size = body.size;
     *full_size = body.full_size;
-    return status;
+    return whole;
 }
 
 static int is_media_type(const char *type, const char *wanted)
@@ -288,11 +287,11 @@ int te_etag_listed(apr_pool_t *p, const char *list, const char *etag,
 
 /* --- database ---------------------------------------------------------- */
 
-te_db_err_e te_request_try(te_req_t *req, te_work_fn *work, void *data)
+static te_db_err_e try_until(te_req_t *req, te_work_fn *work, void *data,
+                             apr_time_t deadline, int lost)
 {
-    apr_time_t deadline = apr_time_now() + DB_BUDGET;
     te_db_err_e err;
-    int lost = 0, tries = 0;
+    int tries = 0;
     te_db_t *db;
 
     do {
@@ -316,10 +315,20 @@ te_db_err_e te_request_try(te_req_t *req, te_work_fn *work, void *data)
     return err;
 }
 
-int te_request_work(te_req_t *req, te_work_fn *work, void *data)
+te_db_err_e te_request_try(te_req_t *req, te_work_fn *work, void *data)
 {
-    te_db_err_e err = te_request_try(req, work, data);
+    return try_until(req, work, data, apr_time_now() + DB_BUDGET, 0);
+}
 
+int te_request_work_or(te_req_t *req, te_shortcut_fn *shortcut,
+                       te_work_fn *work, void *data)
+{
+    apr_time_t deadline = apr_time_now() + DB_BUDGET;
+    te_db_err_e err = shortcut ? shortcut(req, data, deadline) : TE_DB_AGAIN;
+
+    if (err == TE_DB_AGAIN || err == TE_DB_LOST) {
+        err = try_until(req, work, data, deadline, err == TE_DB_LOST);
+    }
     if (err == TE_DB_OK) {
         return 1;
     }
@@ -331,6 +340,11 @@ int te_request_work(te_req_t *req, te_work_fn *work, void *data)
         te_reply_unavailable(req);
     }
     return 0;
+}
+
+int te_request_work(te_req_t *req, te_work_fn *work, void *data)
+{
+    return te_request_work_or(req, NULL, work, data);
 }
 
 void te_request_wrote(te_req_t *req)

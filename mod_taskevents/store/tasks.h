@@ -33,6 +33,14 @@ typedef struct te_task_t {
     const char *held_by;                /* te_tasks_lock: its transaction */
 } te_task_t;
 
+/* A row of taskevents.series, as far as making its next task asks. */
+typedef struct te_series_t {
+    const char *id;
+    const char *user_id;
+    int last;                           /* the last number used */
+    int ended;
+} te_series_t;
+
 /* An event on its way into the outbox: its text around the twenty digits of
  * the sequence that the database gives it. */
 typedef struct te_outgoing_t {
@@ -66,7 +74,9 @@ te_db_err_e te_tasks_lock(te_db_t *db, apr_pool_t *p, int begin,
 te_db_err_e te_tasks_update(te_db_t *db, apr_pool_t *p, const te_task_t *task,
                             te_outgoing_t *const *events, int n, int commit);
 
-/* Delete a task that te_tasks_lock holds, with its event, and commit. */
+/* Delete a task that te_tasks_lock holds, with its event, and commit. When it
+ * was complete and the last of a series that goes on, the series keeps what
+ * the next task takes of it. */
 te_db_err_e te_tasks_delete(te_db_t *db, apr_pool_t *p, const te_task_t *task,
                             const te_outgoing_t *event);
 
@@ -128,7 +138,8 @@ te_db_err_e te_series_end(te_db_t *db, apr_pool_t *p, const te_task_t *task,
 
 /* Inside a transaction that holds the series: make its next task.
  * @param id         of the new task
- * @param from       the completed task, whose fields it takes
+ * @param from       the completed task, whose fields it takes; unless the
+ *                   series kept those of a last task that was deleted
  * @param not_before TE_TIME_NONE, or an instant the due date must be after
  * @param next       the new task; NULL when its due date would lie behind
  *                   the year 9999 */

@@ -180,6 +180,39 @@ START_TEST(the_end_begins_behind_what_nobody_needs)
 }
 END_TEST
 
+START_TEST(statistics_of_an_empty_outbox_do_not_spoil_the_plans)
+{
+    static const struct {
+        te_statement_e statement;
+        const char *params[5];
+    } of[] = {
+        {TE_OUTBOX_HEADS, {"{1,2}", "", "", "10", "10"}},
+        {TE_OUTBOX_OF_STREAMS, {"{a}", "{tasks}", "{0}", "10"}},
+        {TE_OUTBOX_ACCEPTED, {"{1}", "{a}", "{tasks}", "{1}"}},
+        {TE_OUTBOX_FAILED, {"a", "tasks", "1", "1", "x"}},
+    };
+    const te_statement_t *statement = te_statement(of[_i].statement);
+    const char *plan = "";
+    PGresult *r;
+    int i;
+
+    put("a", 1, 300);
+    sql("DELETE FROM taskevents.outbox");
+    sql("VACUUM ANALYZE taskevents.outbox");
+    ck_assert_int_eq(te_outbox_session(db), TE_DB_OK);
+    replace_statement(TE_TASK_GET, statement->params,
+                      apr_pstrcat(pool, "EXPLAIN ", statement->sql, NULL));
+    te_db_renew(db, apr_time_from_sec(20));
+    ck_assert_int_eq(te_db_run(db, TE_TASK_GET, TE_TX_NONE, of[_i].params,
+                               &r), TE_DB_OK);
+    for (i = 0; i < PQntuples(r); ++i) {
+        plan = apr_pstrcat(pool, plan, PQgetvalue(r, i, 0), "\n", NULL);
+    }
+    ck_assert_ptr_nonnull(strstr(plan, "outbox_pkey"));
+    ck_assert_msg(strstr(plan, "Seq Scan") == NULL, "%s", plan);
+}
+END_TEST
+
 START_TEST(dead_rows_that_an_old_transaction_holds_crowd_it_until_vacuum)
 {
     te_db_t *old = te_db_standalone(pool, test_settings(1));
@@ -234,6 +267,8 @@ TCase *heads_tests(void)
     tcase_add_test(
         c, a_place_ahead_that_is_used_again_belongs_to_the_end_then);
     tcase_add_test(c, the_end_begins_behind_what_nobody_needs);
+    tcase_add_loop_test(
+        c, statistics_of_an_empty_outbox_do_not_spoil_the_plans, 0, 4);
     tcase_add_test(
         c, dead_rows_that_an_old_transaction_holds_crowd_it_until_vacuum);
     return c;
