@@ -5,7 +5,9 @@
  *   also fixes the order of locks.
  * - Order of locks everywhere: history counters -> processed_events and
  *   event_counts -> tasks -> series -> streams -> outbox. A statement that
- *   locks several rows of a table does so in the order of its key.
+ *   locks several rows of a table does so in the order of its key, and a
+ *   transaction of several users has these in the order of their ids
+ *   (store/group_commit.c).
  * - No `*`: a migration that adds a column must not change a result. */
 #include "statements.h"
 
