@@ -25,6 +25,7 @@
 #include "base/httpclient.h"
 #include "base/log.h"
 #include "core/forget.h"
+#include "core/sweep.h"
 #include "http/access.h"
 #include "http/app.h"
 #include "http/directives.h"
@@ -237,6 +238,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
 /* What is done in the database beside requests and events. */
 static const te_chore_t chores[] = {
     {"forget", apr_time_from_sec(60), TE_CHORE_LOCK_FORGET, te_forget, NULL},
+    {"sweep", apr_time_from_sec(1), TE_CHORE_LOCK_SWEEP, te_sweep, NULL},
 };
 
 static apr_status_t end_child(void *data)

@@ -10,6 +10,7 @@
 #include "../store/inbox.h"
 #include "event.h"
 #include "recurrence.h"
+#include "reminder.h"
 #include "task.h"
 
 /* One message on its way through. */
@@ -21,26 +22,28 @@ typedef struct {
     const te_delivery_t *delivery;
     const te_incoming_t *event;
     te_task_t *task;                    /* the task it carries, or NULL */
-    te_outgoing_t *follow_up;           /* the event it causes, or NULL */
+    apr_array_header_t *follow_ups;     /* the events it causes */
 } handling_t;
 
 typedef te_db_err_e effect_fn(handling_t *h);
 
-static effect_fn make_next_occurrence;
+static effect_fn remind, complete, notify;
 
 /* What each event changes beside the user's history. */
 static const struct {
     const char *type;
     int carries_task;                   /* data.task must be one */
     effect_fn *effect;
+    /* what is wrong with the rest of its data */
+    const char *(*check)(const te_incoming_t *event);
 } known_types[] = {
-    {TE_TASK_CREATED, 1, NULL},
-    {TE_TASK_UPDATED, 1, NULL},
-    {TE_TASK_COMPLETED, 1, make_next_occurrence},
-    {TE_TASK_DELETED, 0, NULL},
-    {"reminder.scheduled", 0, NULL},
-    {"reminder.cancelled", 0, NULL},
-    {"reminder.triggered", 0, NULL},
+    {TE_TASK_CREATED, 1, remind, NULL},
+    {TE_TASK_UPDATED, 1, remind, NULL},
+    {TE_TASK_COMPLETED, 1, complete, NULL},
+    {TE_TASK_DELETED, 0, remind, NULL},
+    {TE_REMINDER_SCHEDULED, 0, NULL, NULL},
+    {TE_REMINDER_CANCELLED, 0, NULL, NULL},
+    {TE_REMINDER_TRIGGERED, 0, notify, te_reminder_check},
 };
 
 static int find_type(const char *type)
@@ -113,7 +116,8 @@ static te_db_err_e insert_next(handling_t *h, te_task_t *now_task)
                                                           : TE_TIME_NONE,
                                event_id, now, &next);
     if (err == TE_DB_OK && next != NULL) {
-        h->follow_up = created_event(h, next, event_id);
+        APR_ARRAY_PUSH(h->follow_ups, te_outgoing_t *) =
+            created_event(h, next, event_id);
     }
     else if (err == TE_DB_OK) {
         te_log(TE_LOG_INFO, 0, "TE0410", "event %s: the series has no later "
@@ -122,24 +126,20 @@ static te_db_err_e insert_next(handling_t *h, te_task_t *now_task)
     return err;
 }
 
-static te_db_err_e make_next_occurrence(handling_t *h)
+/* What an event itself made cannot start another round. */
+static int may_recur(const handling_t *h)
 {
-    te_task_t *now_task = NULL;
+    return strcmp(h->event->origin, TE_ORIGIN_USER) == 0
+           && h->task->series_id != NULL;
+}
+
+static te_db_err_e make_next_occurrence(handling_t *h, te_task_t *now_task)
+{
     int last = 0, ended = 0;
     te_next_e next;
-    te_db_err_e err;
+    te_db_err_e err = te_series_lock(h->db, h->pool, h->task->series_id,
+                                     h->event->user_id, &last, &ended);
 
-    /* what an event itself made cannot start another round */
-    if (strcmp(h->event->origin, TE_ORIGIN_USER) != 0
-        || h->task->series_id == NULL) {
-        return TE_DB_OK;
-    }
-    err = te_tasks_lock(h->db, h->pool, 0, h->event->user_id,
-                        h->event->task_id, &now_task);
-    if (err == TE_DB_OK) {
-        err = te_series_lock(h->db, h->pool, h->task->series_id,
-                             h->event->user_id, &last, &ended);
-    }
     if (err != TE_DB_OK) {
         return err;
     }
@@ -147,6 +147,73 @@ static te_db_err_e make_next_occurrence(handling_t *h)
     te_log(TE_LOG_DEBUG, 0, "TE0411", "event %s: next occurrence: %d",
            h->event->id, next);
     return next == TE_NEXT_MAKE ? insert_next(h, now_task) : TE_DB_OK;
+}
+
+/* --- reminders --------------------------------------------------------- */
+
+static te_reminding_t reminding(handling_t *h, const te_task_t *now)
+{
+    te_reminding_t r = {h->settings, h->db, h->pool, h->event, h->task, now,
+                        h->follow_ups};
+
+    return r;
+}
+
+static te_db_err_e lock_task(handling_t *h, te_task_t **now)
+{
+    return te_tasks_lock(h->db, h->pool, 0, h->event->user_id,
+                         h->event->task_id, now);
+}
+
+static te_db_err_e remind(handling_t *h)
+{
+    te_task_t *now;
+    te_reminding_t r;
+    te_db_err_e err;
+
+    if (!te_reminder_concerns(h->event, h->task)) {
+        return TE_DB_OK;
+    }
+    err = lock_task(h, &now);
+    if (err != TE_DB_OK) {
+        return err;
+    }
+    r = reminding(h, now);
+    return te_reminder_reconcile(&r);
+}
+
+static te_db_err_e complete(handling_t *h)
+{
+    int concerns = te_reminder_concerns(h->event, h->task);
+    te_task_t *now;
+    te_reminding_t r;
+    te_db_err_e err;
+
+    if (!concerns && !may_recur(h)) {
+        return TE_DB_OK;
+    }
+    err = lock_task(h, &now);
+    if (err == TE_DB_OK && may_recur(h)) {
+        err = make_next_occurrence(h, now);
+    }
+    if (err != TE_DB_OK || !concerns) {
+        return err;
+    }
+    r = reminding(h, now);
+    return te_reminder_reconcile(&r);
+}
+
+static te_db_err_e notify(handling_t *h)
+{
+    te_task_t *now;
+    te_reminding_t r;
+    te_db_err_e err = lock_task(h, &now);
+
+    if (err != TE_DB_OK) {
+        return err;
+    }
+    r = reminding(h, now);
+    return te_reminder_notify(&r);
 }
 
 /* --- one transaction --------------------------------------------------- */
@@ -158,8 +225,9 @@ static te_db_err_e finish(handling_t *h)
     te_db_err_e err = TE_DB_OK;
     int there = 1;
 
-    if (h->follow_up != NULL) {
-        err = te_outbox_emit(h->db, h->follow_up, h->delivery->row == NULL);
+    if (h->follow_ups->nelts > 0) {
+        err = te_outbox_emit(h->db, h->pool, h->follow_ups,
+                             h->delivery->row == NULL);
         if (err != TE_DB_OK || h->delivery->row == NULL) {
             return err;
         }
@@ -197,7 +265,7 @@ static te_db_err_e transact(handling_t *h, effect_fn *effect,
     seen.task_id = h->event->task_id;
     seen.event = h->event->text;
     seen.outcome = "handled";
-    h->follow_up = NULL;
+    h->follow_ups = apr_array_make(h->pool, 2, sizeof(te_outgoing_t *));
     err = te_inbox_begin(h->db, h->pool, &seen, &is_new);
     if (err != TE_DB_OK) {
         return err;
@@ -319,6 +387,9 @@ te_db_err_e te_event_handle(const te_settings_t *settings, te_db_pool_t *ids,
         return handle_unknown(&h, outcome);
     }
     reason = check_data(&h, known_types[type].carries_task);
+    if (reason == NULL && known_types[type].check != NULL) {
+        reason = known_types[type].check(h.event);
+    }
     if (reason != NULL) {
         return keep(&h, "malformed", reason);
     }
@@ -331,6 +402,6 @@ te_db_err_e te_event_handle(const te_settings_t *settings, te_db_pool_t *ids,
     if (err != TE_DB_OK) {
         te_db_rollback(db);
     }
-    *followed = err == TE_DB_OK && h.follow_up != NULL;
+    *followed = err == TE_DB_OK && h.follow_ups->nelts > 0;
     return err;
 }

@@ -151,17 +151,30 @@ te_db_err_e te_outbox_park(te_db_t *db, apr_pool_t *p,
     return te_db_run(db, TE_OUTBOX_PARK, TE_TX_NONE, params, &r);
 }
 
-te_db_err_e te_outbox_emit(te_db_t *db, const te_outgoing_t *event,
-                           int commit)
+te_db_err_e te_outbox_emit(te_db_t *db, apr_pool_t *p,
+                           const apr_array_header_t *events, int commit)
 {
+    apr_array_header_t *columns[5];
     const char *params[5];
     PGresult *r;
+    int i;
 
-    params[0] = event->user_id;
-    params[1] = event->topic;
-    params[2] = event->id;
-    params[3] = event->head;
-    params[4] = event->tail;
+    for (i = 0; i < 5; ++i) {
+        columns[i] = apr_array_make(p, events->nelts, sizeof(const char *));
+    }
+    for (i = 0; i < events->nelts; ++i) {
+        const te_outgoing_t *event = APR_ARRAY_IDX(events, i,
+                                                   const te_outgoing_t *);
+
+        APR_ARRAY_PUSH(columns[0], const char *) = event->user_id;
+        APR_ARRAY_PUSH(columns[1], const char *) = event->topic;
+        APR_ARRAY_PUSH(columns[2], const char *) = event->id;
+        APR_ARRAY_PUSH(columns[3], const char *) = event->head;
+        APR_ARRAY_PUSH(columns[4], const char *) = event->tail;
+    }
+    for (i = 0; i < 5; ++i) {
+        params[i] = te_db_from_array(p, columns[i]);
+    }
     return te_db_run(db, TE_EMIT, commit ? TE_TX_COMMIT : TE_TX_NONE, params,
                      &r);
 }

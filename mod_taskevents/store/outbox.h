@@ -53,9 +53,10 @@ te_db_err_e te_outbox_park(te_db_t *db, apr_pool_t *p,
                            const te_outbox_row_t *row, const char *stage,
                            const char *source, const char *reason);
 
-/* Put a follow-up event into the outbox: the last statement of a transaction,
- * which it also commits if commit is 1. */
-te_db_err_e te_outbox_emit(te_db_t *db, const te_outgoing_t *event,
-                           int commit);
+/* Put follow-up events into the outbox, in this order: the last statement of
+ * a transaction, which it also commits if commit is 1.
+ * events: te_outgoing_t * */
+te_db_err_e te_outbox_emit(te_db_t *db, apr_pool_t *p,
+                           const apr_array_header_t *events, int commit);
 
 #endif

@@ -8,7 +8,8 @@
 #include "task_row.h"
 
 /* Columns as TE_TASK_COLUMNS names them. */
-#define HELD_BY 17              /* the column behind TE_TASK_COLUMNS */
+#define HELD_BY 17              /* the columns behind TE_TASK_COLUMNS */
+#define DUE_SINCE 18
 
 te_task_t *te_task_row(apr_pool_t *p, const PGresult *r, int row)
 {
@@ -104,6 +105,7 @@ te_db_err_e te_tasks_lock(te_db_t *db, apr_pool_t *p, int begin,
     if (err == TE_DB_OK && PQntuples(r) > 0) {
         *task = te_task_row(p, r, 0);
         (*task)->held_by = te_db_text(p, r, 0, HELD_BY);
+        (*task)->due_since = te_db_time(r, 0, DUE_SINCE);
     }
     return err;
 }

@@ -30,7 +30,9 @@ typedef struct te_task_t {
     apr_int64_t version;
     const char *last_event_id;
     apr_time_t created_at, updated_at;
-    const char *held_by;                /* te_tasks_lock: its transaction */
+    const char *held_by;                /* te_tasks_lock: its transaction, */
+    apr_time_t due_since;               /* and since when the due date stands
+                                         * for an open task */
 } te_task_t;
 
 /* An event on its way into the outbox: its text around the twenty digits of

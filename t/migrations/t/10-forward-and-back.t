@@ -23,7 +23,7 @@ for my $round ('first', 'second') {
 my ($status, $output) = sqitch('deploy');
 is $status, 0, 'forward with nothing to do is no error' or diag $output;
 
-is connect_db()->selectrow_array('SELECT taskevents.schema_version()'), 2, 'schema version';
+is connect_db()->selectrow_array('SELECT taskevents.schema_version()'), 5, 'schema version';
 
 # one change back with rows in it, and forward again: the others stay as they are
 my $db = connect_db();
@@ -31,9 +31,15 @@ $db->do(q{INSERT INTO taskevents.tasks (id, user_id, title, last_event_id, creat
           VALUES (1, 'alice', 'stays', gen_random_uuid(), now(), now())});
 $db->do(q{INSERT INTO taskevents.idempotency_keys (user_id, scope, key, fingerprint, status, body)
           VALUES ('alice', 'POST /api/alice/tasks', 'k', gen_random_uuid(), 201, '{}')});
+$db->do(q{INSERT INTO taskevents.reminders (id, task_id, user_id, due_date, due_since, remind_at, event_id,
+            correlation_id, traceparent)
+          VALUES (gen_random_uuid(), 1, 'alice', now() + interval '2 days', now(), now() + interval '1 day',
+            gen_random_uuid(), 'c', '00-')});
+$db->do(q{INSERT INTO taskevents.notifications (user_id, type, title, message, task_id, reminder_id)
+          VALUES ('alice', 'task_reminder', 'stays', 'm', 1, gen_random_uuid())});
 $db->disconnect;
 my $whole = schema_dump();
-for my $change (qw(task_search idempotency_keys)) {
+for my $change (qw(reminders task_search idempotency_keys)) {
     ($status, $output) = sqitch('revert', '-y', '--to', "$change^");
     is $status, 0, "$change back" or diag $output;
 }
@@ -80,6 +86,16 @@ my @sabotage = (
     [task_search => 'DROP FUNCTION taskevents.fold'],
     [task_search => 'CREATE OR REPLACE FUNCTION taskevents.fold(word text) RETURNS text
                      LANGUAGE sql IMMUTABLE RETURN lower(word COLLATE "C")'],
+    [reminders => 'ALTER TABLE taskevents.tasks DROP COLUMN due_since'],
+    [reminders => 'ALTER TABLE taskevents.reminders DROP COLUMN job_retry_at'],
+    [reminders => 'DROP INDEX taskevents.reminders_one_scheduled'],
+    [reminders => 'ALTER TABLE taskevents.reminders DROP CONSTRAINT reminders_task_id_due_since_key'],
+    [reminders => 'ALTER TABLE taskevents.reminders DROP CONSTRAINT reminders_state_known'],
+    [reminders => 'DROP TABLE taskevents.notifications'],
+    [reminders => 'ALTER TABLE taskevents.notifications DROP CONSTRAINT notifications_reminder_id_key'],
+    [reminders => 'DROP INDEX taskevents.notifications_unread'],
+    [reminders => 'CREATE OR REPLACE FUNCTION taskevents.schema_version() RETURNS integer
+                   LANGUAGE sql IMMUTABLE RETURN 4'],
 );
 for my $case (@sabotage) {
     my ($change, $sql) = @$case;
