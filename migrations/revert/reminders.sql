@@ -4,7 +4,7 @@ BEGIN;
 
 CREATE OR REPLACE FUNCTION taskevents.schema_version() RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN 2;
+    RETURN 3;
 
 DROP TABLE taskevents.notifications;
 DROP TABLE taskevents.reminders;

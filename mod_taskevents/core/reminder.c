@@ -3,12 +3,8 @@
 #include <apr_strings.h>
 #include <string.h>
 
-#include "../base/json.h"
-#include "../base/log.h"
 #include "../base/timefmt.h"
 #include "../base/uuid.h"
-#include "../store/notifications.h"
-#include "task.h"
 
 #define COMPLETED "completed"
 #define DELETED "deleted"
@@ -46,14 +42,24 @@ const char *te_reminder_obsolete(const te_reminder_t *reminder,
                    || due_since != reminder->due_since ? MOVED : NULL;
 }
 
+const char *te_reminder_obsolete_by(const te_reminder_t *reminder,
+                                    const te_task_t *task)
+{
+    return task == NULL
+               ? DELETED
+               : te_reminder_obsolete(reminder, 1, task->completed,
+                                      task->due_date, task->due_since);
+}
+
 /* --- events ------------------------------------------------------------ */
 
-te_outgoing_t *te_reminder_event(const te_settings_t *settings,
-                                 apr_pool_t *p, const char *type,
-                                 const te_reminder_t *reminder,
-                                 const char *cause_id,
-                                 const char *correlation_id,
-                                 const char *traceparent, json_t *data)
+/* @param data  taken over; members besides reminder_id */
+static te_outgoing_t *reminder_event(const te_settings_t *settings,
+                                     apr_pool_t *p, const char *type,
+                                     const te_reminder_t *reminder,
+                                     const char *cause_id,
+                                     const char *correlation_id,
+                                     const char *traceparent, json_t *data)
 {
     json_t *all = json_pack("{s:s}", "reminder_id", reminder->id);
     te_event_t event;
@@ -88,21 +94,24 @@ te_outgoing_t *te_reminder_end_event(const te_settings_t *settings,
                     te_time_format(p, reminder->due_date), "title",
                     due->title);
 
-    return te_reminder_event(settings, p,
-                             reason ? TE_REMINDER_CANCELLED
-                                    : TE_REMINDER_TRIGGERED,
-                             reminder, reminder->event_id,
-                             reminder->correlation_id, reminder->traceparent,
-                             data);
+    return reminder_event(settings, p,
+                          reason ? TE_REMINDER_CANCELLED
+                                 : TE_REMINDER_TRIGGERED,
+                          reminder, reminder->event_id,
+                          reminder->correlation_id, reminder->traceparent,
+                          data);
 }
 
 /* An event that the one at hand causes. */
-static void follow(te_reminding_t *r, const char *type,
-                   const te_reminder_t *reminder, json_t *data)
+static te_outgoing_t *follow(te_handling_t *h, const char *type,
+                             const te_reminder_t *reminder, json_t *data)
 {
-    APR_ARRAY_PUSH(r->follow_ups, te_outgoing_t *) = te_reminder_event(
-        r->settings, r->pool, type, reminder, r->event->id,
-        r->event->correlation_id, r->event->traceparent, data);
+    te_outgoing_t *event = reminder_event(
+        h->settings, h->pool, type, reminder, h->event->id,
+        h->event->correlation_id, h->event->traceparent, data);
+
+    APR_ARRAY_PUSH(h->follow_ups, te_outgoing_t *) = event;
+    return event;
 }
 
 /* --- task events ------------------------------------------------------- */
@@ -118,153 +127,91 @@ static int update_concerns(const te_incoming_t *event)
            || json_object_get(changes, "completed") != NULL;
 }
 
-int te_reminder_concerns(const te_incoming_t *event, const te_task_t *said)
+/* Whether the event can change a reminder at all: it told of a due date, of a
+ * completion of a task with one, or of the end of the task. */
+static int wants(const te_handling_t *h)
 {
-    return said == NULL
-           || (strcmp(event->type, TE_TASK_UPDATED) == 0
-                   ? update_concerns(event) : said->due_date != TE_TIME_NONE);
+    return h->said == NULL
+           || (strcmp(h->event->type, TE_TASK_UPDATED) == 0
+                   ? update_concerns(h->event)
+                   : h->said->due_date != TE_TIME_NONE);
 }
 
 /* The instant at which the due date's distance is judged: when it was set.
  * An event that speaks of the very task that is there has a say, too. */
-static apr_time_t judged_at(const te_reminding_t *r)
+static apr_time_t judged_at(const te_handling_t *h)
 {
-    const te_task_t *now = r->now;
+    const te_task_t *task = h->task;
 
-    return r->said != NULL && r->said->version == now->version
-                   && r->event->time != TE_TIME_NONE
-                   && r->event->time < now->due_since
-               ? r->event->time : now->due_since;
+    return h->said != NULL && h->said->version == task->version
+                   && h->event->time != TE_TIME_NONE
+                   && h->event->time < task->due_since
+               ? h->event->time : task->due_since;
 }
 
-static te_db_err_e cancel(te_reminding_t *r, const te_reminder_t *reminder,
-                          const char *reason)
+te_db_err_e te_reminder_call_off(te_handling_t *h,
+                                 const te_reminder_t *reminder,
+                                 const char *reason)
 {
-    follow(r, TE_REMINDER_CANCELLED, reminder,
+    follow(h, TE_REMINDER_CANCELLED, reminder,
            json_pack("{s:s}", "reason", reason));
-    return te_reminder_cancel(r->db, reminder->id, reason);
+    return te_reminder_cancel(h->db, reminder->id, reason);
 }
 
-static te_db_err_e schedule(te_reminding_t *r, apr_time_t remind_at)
+static te_db_err_e schedule(te_handling_t *h, apr_time_t remind_at)
 {
-    const te_task_t *now = r->now;
+    const te_task_t *task = h->task;
     te_reminder_t reminder;
 
     memset(&reminder, 0, sizeof reminder);
-    reminder.id = te_uuid_v5(r->pool, r->event->id,
-                             apr_psprintf(r->pool, "reminder tasks/%"
-                                          APR_INT64_T_FMT, now->id));
-    reminder.task_id = now->id;
-    reminder.user_id = now->user_id;
-    reminder.due_date = now->due_date;
-    reminder.due_since = now->due_since;
+    reminder.id = te_uuid_v5(h->pool, h->event->id,
+                             apr_psprintf(h->pool, "reminder tasks/%"
+                                          APR_INT64_T_FMT, task->id));
+    reminder.task_id = task->id;
+    reminder.user_id = task->user_id;
+    reminder.due_date = task->due_date;
+    reminder.due_since = task->due_since;
     reminder.remind_at = remind_at;
-    reminder.correlation_id = r->event->correlation_id;
-    reminder.traceparent = te_traceparent(r->pool, r->event->traceparent);
-    follow(r, TE_REMINDER_SCHEDULED, &reminder,
-           json_pack("{s:s,s:s}", "due_date",
-                     te_time_format(r->pool, reminder.due_date), "remind_at",
-                     te_time_format(r->pool, remind_at)));
-    reminder.event_id = APR_ARRAY_IDX(r->follow_ups,
-                                      r->follow_ups->nelts - 1,
-                                      te_outgoing_t *)->id;
-    return te_reminder_schedule(r->db, r->pool, &reminder, r->settings->jobs);
+    reminder.correlation_id = h->event->correlation_id;
+    reminder.traceparent = te_traceparent(h->pool, h->event->traceparent);
+    reminder.event_id = follow(
+        h, TE_REMINDER_SCHEDULED, &reminder,
+        json_pack("{s:s,s:s}", "due_date",
+                  te_time_format(h->pool, reminder.due_date), "remind_at",
+                  te_time_format(h->pool, remind_at)))->id;
+    return te_reminder_schedule(h->db, h->pool, &reminder, h->settings->jobs);
 }
 
-te_db_err_e te_reminder_reconcile(te_reminding_t *r)
+/* Make the task's reminder what it must be now. */
+static te_db_err_e apply(te_handling_t *h)
 {
-    const te_task_t *now = r->now;
+    const te_task_t *task = h->task;
     apr_array_header_t *reminders;
     apr_time_t remind_at = TE_TIME_NONE;
-    te_db_err_e err = te_reminders_lock(r->db, r->pool, r->event->user_id,
-                                        r->event->task_id,
-                                        now ? now->due_since : TE_TIME_NONE,
+    te_db_err_e err = te_reminders_lock(h->db, h->pool, h->event->user_id,
+                                        h->event->task_id,
+                                        task ? task->due_since : TE_TIME_NONE,
                                         &reminders);
     int i;
 
-    if (err == TE_DB_OK && now != NULL && !now->completed) {
-        remind_at = te_reminder_time(r->settings, now->due_date,
-                                     judged_at(r));
+    if (err == TE_DB_OK && task != NULL && !task->completed) {
+        remind_at = te_reminder_time(h->settings, task->due_date,
+                                     judged_at(h));
     }
     for (i = 0; err == TE_DB_OK && i < reminders->nelts; ++i) {
         const te_reminder_t *reminder = APR_ARRAY_IDX(reminders, i,
                                                       te_reminder_t *);
-        const char *reason = te_reminder_obsolete(
-            reminder, now != NULL, now && now->completed,
-            now ? now->due_date : 0, now ? now->due_since : 0);
+        const char *reason = te_reminder_obsolete_by(reminder, task);
 
-        if (now != NULL && reminder->due_since == now->due_since) {
+        if (task != NULL && reminder->due_since == task->due_since) {
             remind_at = TE_TIME_NONE;   /* it has had its reminder */
         }
         if (reason != NULL && reminder->state == TE_REMINDER_IS_SCHEDULED) {
-            err = cancel(r, reminder, reason);
+            err = te_reminder_call_off(h, reminder, reason);
         }
     }
     return err == TE_DB_OK && remind_at != TE_TIME_NONE
-               ? schedule(r, remind_at) : err;
+               ? schedule(h, remind_at) : err;
 }
 
-/* --- reminder.triggered ------------------------------------------------ */
-
-static const char *reminder_id(const te_incoming_t *event)
-{
-    return te_json_get_string(event->data, "reminder_id");
-}
-
-const char *te_reminder_check(const te_incoming_t *event)
-{
-    const char *id = reminder_id(event);
-    const char *due = te_json_get_string(event->data, "due_date");
-    apr_time_t due_date;
-
-    if (id == NULL || !te_uuid_valid(id)) {
-        return "data.reminder_id is no UUID";
-    }
-    return due == NULL || te_time_parse(due, &due_date) != NULL
-               ? "data.due_date is no RFC 3339 time" : NULL;
-}
-
-/* The row decides. One that was forgotten, or lost with a database that was
- * restored, is taken to be what its event says it was. */
-static te_reminder_t *as_told(te_reminding_t *r)
-{
-    te_reminder_t *reminder = apr_pcalloc(r->pool, sizeof *reminder);
-
-    reminder->id = apr_pstrdup(r->pool, reminder_id(r->event));
-    te_time_parse(te_json_get_string(r->event->data, "due_date"),
-                  &reminder->due_date);
-    reminder->due_since = r->now ? r->now->due_since : 0;
-    reminder->state = TE_REMINDER_IS_TRIGGERED;
-    return reminder;
-}
-
-te_db_err_e te_reminder_notify(te_reminding_t *r)
-{
-    const te_task_t *now = r->now;
-    te_reminder_t *reminder;
-    const char *reason;
-    te_db_err_e err = te_reminder_lock(r->db, r->pool, r->event->user_id,
-                                       reminder_id(r->event), &reminder);
-    int there = reminder != NULL;
-
-    if (err != TE_DB_OK) {
-        return err;
-    }
-    if (!there) {
-        reminder = as_told(r);
-    }
-    if (reminder->state != TE_REMINDER_IS_TRIGGERED) {
-        return TE_DB_OK;
-    }
-    reason = te_reminder_obsolete(reminder, now != NULL,
-                                  now && now->completed,
-                                  now ? now->due_date : 0,
-                                  now ? now->due_since : 0);
-    if (reason == NULL) {
-        return te_notifications_remind(r->db, r->pool, now->id, reminder->id,
-                                       reminder->due_date);
-    }
-    te_log(TE_LOG_DEBUG, 0, "TE0701", "reminder %s was overtaken: %s",
-           reminder->id, reason);
-    return there ? cancel(r, reminder, reason) : TE_DB_OK;
-}
+const te_effect_t te_effect_reminder = {wants, apply};

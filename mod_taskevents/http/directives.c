@@ -40,6 +40,7 @@ static te_process_conf_t *process_defaults(apr_pool_t *p)
     settings->breaker_failures = 5;
     settings->breaker_cooldown = apr_time_from_sec(1);
     settings->keep_answers = apr_time_from_sec(24 * 3600);
+    settings->keep_history = apr_time_from_sec(30 * 86400);
     return process;
 }
 

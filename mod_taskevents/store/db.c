@@ -18,7 +18,8 @@
 #define IDLE_CONNECTION_TTL apr_time_from_sec(300)
 #define PROBE_PATIENCE apr_time_from_msec(500)
 #define MESSAGE_MAX 400
-#define MOST_COMMANDS 4         /* prepare, BEGIN, the statement, COMMIT */
+#define MOST_COMMANDS (2 + 2 * TE_DB_MOST_CALLS)    /* BEGIN, COMMIT, and to
+                                 * prepare and run each call */
 
 /* Sent on each new connection: no statement outlives a request's patience,
  * plain read committed, and text forms that timefmt can read. */
@@ -29,6 +30,12 @@ static const char session_setup[] =
     " SET client_encoding = 'UTF8'; SET TimeZone = 'UTC';"
     " SET DateStyle = 'ISO, YMD'; SET standard_conforming_strings = on";
 
+/* What a command of a pipeline is for. */
+typedef struct {
+    int prepares;               /* a statement, or -1 */
+    int call;                   /* whose result it brings, or -1 */
+} command_t;
+
 struct te_db_t {
     const te_db_settings_t *settings;
     te_db_pool_t *owner;                /* NULL: standalone */
@@ -36,12 +43,13 @@ struct te_db_t {
     apr_pool_t *connection_pool;        /* lives as long as the connection */
     apr_dbd_t *handle;
     PGconn *conn;                       /* NULL: not connected */
-    PGresult *last;
+    PGresult *results[TE_DB_MOST_CALLS];
     int unfinished;                     /* te_db_start without its end */
     apr_time_t deadline;
     char prepared[TE_STATEMENT_COUNT];
     unsigned int generation;            /* of the prepared statements' names */
-    int preparing;                      /* the call begins with it: which */
+    command_t commands[MOST_COMMANDS];  /* of the pipeline under way */
+    int n_commands;
     char message[MESSAGE_MAX];
     char constraint[64];
 };
@@ -60,68 +68,6 @@ struct te_db_pool_t {
 };
 
 static const apr_dbd_driver_t *driver;
-
-/* --- conninfo ---------------------------------------------------------- */
-
-int te_db_conninfo_valid(const char *conninfo)
-{
-    PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
-
-    PQconninfoFree(options);
-    return options != NULL;
-}
-
-/* One "key='value'" with the quoting of libpq's conninfo strings. */
-static const char *pair(apr_pool_t *p, const char *key, const char *value)
-{
-    char *out = apr_palloc(p, strlen(key) + 2 * strlen(value) + 5), *o;
-
-    o = apr_cpystrn(out, key, strlen(key) + 1);
-    *o++ = '=';
-    *o++ = '\'';
-    for (; *value; ++value) {
-        if (*value == '\'' || *value == '\\') {
-            *o++ = '\\';
-        }
-        *o++ = *value;
-    }
-    *o++ = '\'';
-    *o++ = ' ';
-    *o = '\0';
-    return out;
-}
-
-/* The operator's conninfo, with limits on how long a vanished server can
- * hold a thread, unless the operator set them. */
-static const char *complete_conninfo(apr_pool_t *p, const char *conninfo)
-{
-    static const char *const defaults[][2] = {
-        {"connect_timeout", "2"},
-        {"application_name", "mod_taskevents"},
-        {"keepalives_idle", "5"},
-        {"keepalives_interval", "5"},
-        {"keepalives_count", "3"},
-        {"tcp_user_timeout", "5000"},
-    };
-    PQconninfoOption *options = PQconninfoParse(conninfo, NULL), *o;
-    const char *out = "";
-    apr_size_t i;
-
-    for (o = options; o != NULL && o->keyword != NULL; ++o) {
-        if (o->val != NULL) {
-            out = apr_pstrcat(p, out, pair(p, o->keyword, o->val), NULL);
-            continue;
-        }
-        for (i = 0; i < sizeof defaults / sizeof defaults[0]; ++i) {
-            if (strcmp(o->keyword, defaults[i][0]) == 0) {
-                out = apr_pstrcat(p, out, pair(p, o->keyword, defaults[i][1]),
-                                  NULL);
-            }
-        }
-    }
-    PQconninfoFree(options);
-    return out;
-}
 
 /* --- one connection ---------------------------------------------------- */
 
@@ -143,8 +89,12 @@ static void note(te_db_t *db, const char *message)
 
 void te_db_clear(te_db_t *db)
 {
-    PQclear(db->last);
-    db->last = NULL;
+    int i;
+
+    for (i = 0; i < TE_DB_MOST_CALLS; ++i) {
+        PQclear(db->results[i]);
+        db->results[i] = NULL;
+    }
 }
 
 void te_db_close(te_db_t *db)
@@ -178,8 +128,8 @@ static int open_connection(te_db_t *db)
 
     apr_pool_create(&db->connection_pool, db->pool);
     if (apr_dbd_open_ex(driver, db->connection_pool,
-                        complete_conninfo(db->connection_pool,
-                                          db->settings->conninfo),
+                        te_db_conninfo_complete(db->connection_pool,
+                                                db->settings->conninfo),
                         &db->handle, &error) != APR_SUCCESS) {
         note(db, error ? error : "cannot connect");
         te_db_close(db);
@@ -368,9 +318,26 @@ static te_db_err_e classify(te_db_t *db, const PGresult *r)
     return TE_DB_FAILED;
 }
 
-/* Read everything up to the sync. The statement's own result is the one at
- * index `wanted`; the first error of any command decides. */
-static te_db_err_e collect(te_db_t *db, int wanted)
+/* A command of the pipeline did what it was to do. */
+static void keep_result(te_db_t *db, int index, PGresult *r)
+{
+    command_t nothing = {-1, -1},
+              done = index < db->n_commands ? db->commands[index] : nothing;
+
+    if (done.prepares >= 0) {
+        db->prepared[done.prepares] = 1;
+    }
+    if (done.call >= 0) {
+        PQclear(db->results[done.call]);
+        db->results[done.call] = r;
+    }
+    else {
+        PQclear(r);
+    }
+}
+
+/* Read everything up to the sync; the first error of any command decides. */
+static te_db_err_e collect(te_db_t *db)
 {
     te_db_err_e err = TE_DB_OK;
     int index = 0, ok;
@@ -394,15 +361,8 @@ static te_db_err_e collect(te_db_t *db, int wanted)
             return err;
         case PGRES_TUPLES_OK:
         case PGRES_COMMAND_OK:
-            if (index == 0 && db->preparing >= 0) {
-                db->prepared[db->preparing] = 1;
-            }
-            if (index == wanted) {
-                te_db_clear(db);
-                db->last = r;
-                continue;
-            }
-            break;
+            keep_result(db, index, r);
+            continue;
         case PGRES_PIPELINE_ABORTED:
             break;
         default:
@@ -418,38 +378,63 @@ static te_db_err_e collect(te_db_t *db, int wanted)
     }
 }
 
+static void note_command(te_db_t *db, int prepares, int call)
+{
+    db->commands[db->n_commands].prepares = prepares;
+    db->commands[db->n_commands].call = call;
+    ++db->n_commands;
+}
+
 static int send_simple(te_db_t *db, const char *sql)
 {
+    note_command(db, -1, -1);
     return PQsendQueryParams(db->conn, sql, 0, NULL, NULL, NULL, NULL, 0);
 }
 
-/* Queue [prepare] [BEGIN] statement [COMMIT] sync. *wanted: the statement's
- * place among them. */
-static int send_all(te_db_t *db, te_statement_e statement, int tx,
-                    const char *const *params, int *wanted)
+static int is_prepared(const te_db_t *db, te_statement_e statement)
 {
-    const te_statement_t *s = te_statement(statement);
+    int i;
+
+    for (i = 0; i < db->n_commands; ++i) {
+        if (db->commands[i].prepares == (int)statement) {
+            return 1;
+        }
+    }
+    return db->prepared[statement];
+}
+
+static int send_call(te_db_t *db, const te_db_call_t *call, int number)
+{
+    const te_statement_t *s = te_statement(call->statement);
     char name[64];
 
     apr_snprintf(name, sizeof name, db->generation ? "%s/%u" : "%s", s->name,
                  db->generation);
-    *wanted = 0;
-    if (!db->prepared[statement]) {
+    if (!is_prepared(db, call->statement)) {
         if (!PQsendPrepare(db->conn, name, s->sql, 0, NULL)) {
             return 0;
         }
-        db->preparing = (int)statement;
-        ++*wanted;
+        note_command(db, (int)call->statement, -1);
     }
-    if (tx & TE_TX_BEGIN) {
-        if (!send_simple(db, "BEGIN")) {
+    note_command(db, -1, number);
+    return PQsendQueryPrepared(db->conn, name, s->params, call->params, NULL,
+                               NULL, 0);
+}
+
+/* Queue [BEGIN] {[prepare] statement} [COMMIT] sync. */
+static int send_all(te_db_t *db, int tx, const te_db_call_t *calls, int n)
+{
+    int i;
+
+    if ((tx & TE_TX_BEGIN) && !send_simple(db, "BEGIN")) {
+        return 0;
+    }
+    for (i = 0; i < n; ++i) {
+        if (!send_call(db, &calls[i], i)) {
             return 0;
         }
-        ++*wanted;
     }
-    return PQsendQueryPrepared(db->conn, name, s->params, params, NULL,
-                               NULL, 0)
-           && (!(tx & TE_TX_COMMIT) || send_simple(db, "COMMIT"))
+    return (!(tx & TE_TX_COMMIT) || send_simple(db, "COMMIT"))
            && PQpipelineSync(db->conn) && flush(db);
 }
 
@@ -460,7 +445,7 @@ static int begin_call(te_db_t *db)
         return 0;
     }
     te_db_clear(db);
-    db->preparing = -1;
+    db->n_commands = 0;
     db->message[0] = db->constraint[0] = '\0';
     if (db->conn == NULL) {
         note(db, "not connected");
@@ -480,9 +465,9 @@ static te_db_err_e lose(te_db_t *db)
 }
 
 /* A pipeline was sent: its end. */
-static te_db_err_e end_call(te_db_t *db, int wanted)
+static te_db_err_e end_call(te_db_t *db)
 {
-    te_db_err_e err = collect(db, wanted);
+    te_db_err_e err = collect(db);
 
     if (err == TE_DB_LOST || !PQexitPipelineMode(db->conn)) {
         return lose(db);
@@ -490,36 +475,48 @@ static te_db_err_e end_call(te_db_t *db, int wanted)
     return err;
 }
 
-static te_db_err_e end_statement(te_db_t *db, int wanted, PGresult **result)
+static te_db_err_e end_statement(te_db_t *db)
 {
-    te_db_err_e err = end_call(db, wanted);
+    te_db_err_e err = end_call(db);
 
     if (err != TE_DB_OK && err != TE_DB_LOST) {
         te_db_clear(db);
         te_db_rollback(db);
     }
-    *result = db->last;
+    return err;
+}
+
+te_db_err_e te_db_run_all(te_db_t *db, int tx, te_db_call_t *calls, int n)
+{
+    te_db_err_e err;
+    int i;
+
+    if (!begin_call(db) || !send_all(db, tx, calls, n)) {
+        return lose(db);
+    }
+    err = end_statement(db);
+    for (i = 0; i < n; ++i) {
+        calls[i].result = db->results[i];
+    }
     return err;
 }
 
 te_db_err_e te_db_run(te_db_t *db, te_statement_e statement, int tx,
                       const char *const *params, PGresult **result)
 {
-    int wanted;
+    te_db_call_t call = {statement, params, NULL};
+    te_db_err_e err = te_db_run_all(db, tx, &call, 1);
 
-    if (!begin_call(db) || !send_all(db, statement, tx, params, &wanted)) {
-        return lose(db);
-    }
-    return end_statement(db, wanted, result);
+    *result = call.result;
+    return err;
 }
 
 te_db_err_e te_db_start(te_db_t *db, te_statement_e statement,
                         const char *const *params)
 {
-    int wanted;
+    te_db_call_t call = {statement, params, NULL};
 
-    if (!begin_call(db)
-        || !send_all(db, statement, TE_TX_NONE, params, &wanted)) {
+    if (!begin_call(db) || !send_all(db, TE_TX_NONE, &call, 1)) {
         return lose(db);
     }
     db->unfinished = 1;
@@ -534,7 +531,7 @@ te_db_err_e te_db_finish(te_db_t *db)
         return TE_DB_OK;
     }
     db->unfinished = 0;
-    err = end_call(db, -1);
+    err = end_call(db);
     if (err != TE_DB_OK) {
         lose(db);
     }
@@ -544,12 +541,17 @@ te_db_err_e te_db_finish(te_db_t *db)
 te_db_err_e te_db_run_text(te_db_t *db, const char *sql, int n,
                            const char *const *params, PGresult **result)
 {
+    te_db_err_e err;
+
     if (!begin_call(db)
         || !PQsendQueryParams(db->conn, sql, n, NULL, params, NULL, NULL, 0)
         || !PQpipelineSync(db->conn) || !flush(db)) {
         return lose(db);
     }
-    return end_statement(db, 0, result);
+    note_command(db, -1, 0);
+    err = end_statement(db);
+    *result = db->results[0];
+    return err;
 }
 
 /* BEGIN, COMMIT, ROLLBACK alone; the message of the call before stays. */
@@ -558,12 +560,12 @@ static te_db_err_e run_simple(te_db_t *db, const char *sql)
     if (db->conn == NULL) {
         return TE_DB_LOST;
     }
-    db->preparing = -1;
+    db->n_commands = 0;
     if (!PQenterPipelineMode(db->conn) || !send_simple(db, sql)
         || !PQpipelineSync(db->conn) || !flush(db)) {
         return lose(db);
     }
-    return end_call(db, -1);
+    return end_call(db);
 }
 
 te_db_err_e te_db_commit(te_db_t *db)

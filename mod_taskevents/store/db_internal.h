@@ -25,6 +25,20 @@ typedef enum {
 te_db_err_e te_db_run(te_db_t *db, te_statement_e statement, int tx,
                       const char *const *params, PGresult **result);
 
+/* One of the statements that go along in one round trip. */
+typedef struct te_db_call_t {
+    te_statement_e statement;
+    const char *const *params;          /* as te_db_run's */
+    PGresult *result;                   /* its rows, as te_db_run's */
+} te_db_call_t;
+
+#define TE_DB_MOST_CALLS 4
+
+/* Same for up to TE_DB_MOST_CALLS statements, in this order. Each sees what
+ * was committed before it began. Without TE_TX_BEGIN and outside of a
+ * transaction they are one of their own: all of them, or none. */
+te_db_err_e te_db_run_all(te_db_t *db, int tx, te_db_call_t *calls, int n);
+
 /* Same for a statement put together for this one call; unnamed, so that its
  * plan fits its values. n: number of params. */
 te_db_err_e te_db_run_text(te_db_t *db, const char *sql, int n,
@@ -38,6 +52,10 @@ te_db_err_e te_db_start(te_db_t *db, te_statement_e statement,
 
 void te_db_clear(te_db_t *db);
 
+/* The operator's conninfo, with limits on how long a vanished server can hold
+ * a thread, unless the operator set them; in p. */
+const char *te_db_conninfo_complete(apr_pool_t *p, const char *conninfo);
+
 /* Copies of what a column holds, NULL for SQL NULL. */
 const char *te_db_text(apr_pool_t *p, const PGresult *r, int row, int column);
 apr_int64_t te_db_int64(const PGresult *r, int row, int column);
@@ -49,6 +67,13 @@ const char *te_db_from_int64(apr_pool_t *p, apr_int64_t value);
 /* text[] literals of PostgreSQL from and to arrays of const char *, in p. */
 const char *te_db_from_array(apr_pool_t *p, const apr_array_header_t *texts);
 apr_array_header_t *te_db_to_array(apr_pool_t *p, const char *literal);
+
+/* Rows as parameters, an array for each column: n empty ones of const char *,
+ * and their literals. */
+void te_db_columns(apr_pool_t *p, apr_array_header_t **columns, int n,
+                   int rows);
+void te_db_from_columns(apr_pool_t *p, apr_array_header_t *const *columns,
+                        int n, const char **params);
 
 /* The name of the constraint that the last TE_DB_TAKEN ran into, or "". */
 const char *te_db_constraint(const te_db_t *db);

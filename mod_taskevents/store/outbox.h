@@ -43,20 +43,21 @@ te_db_err_e te_outbox_failed(te_db_t *db, apr_pool_t *p,
                              const te_outbox_row_t *row,
                              apr_interval_time_t wait, const char *error);
 
-/* Remove one row inside the transaction that handled it.
- * @param there  0: somebody else had it first */
-te_db_err_e te_outbox_settle(te_db_t *db, apr_pool_t *p, int begin,
-                             const te_outbox_row_t *row, int *there);
+/* Remove one row, in the transaction that is open or at once. */
+te_db_err_e te_outbox_settle(te_db_t *db, apr_pool_t *p,
+                             const te_outbox_row_t *row);
 
 /* Give an event up: it becomes a dead letter and its stream goes on. */
 te_db_err_e te_outbox_park(te_db_t *db, apr_pool_t *p,
                            const te_outbox_row_t *row, const char *stage,
                            const char *source, const char *reason);
 
-/* Put follow-up events into the outbox, in this order: the last statement of
- * a transaction, which it also commits if commit is 1.
- * events: te_outgoing_t * */
-te_db_err_e te_outbox_emit(te_db_t *db, apr_pool_t *p,
-                           const apr_array_header_t *events, int commit);
+/* The end of a transaction: put the events that it causes into the outbox,
+ * remove the row that it settles, COMMIT.
+ * @param events  te_outgoing_t *, of any users and topics; may be empty
+ * @param row     NULL: none */
+te_db_err_e te_outbox_finish(te_db_t *db, apr_pool_t *p,
+                             const apr_array_header_t *events,
+                             const te_outbox_row_t *row);
 
 #endif

@@ -3,9 +3,10 @@
  * - A write is t (the task) -> s (the stream's counter) -> e (the outbox),
  *   each selecting from the one before: no row in t, no bump, no event. That
  *   also fixes the order of locks.
- * - Order of locks everywhere: processed_events and the history counter ->
- *   tasks -> series -> reminders -> notifications -> streams -> outbox; one
- *   user per transaction (te_reminders_fire says why it may take many).
+ * - Order of locks everywhere: history counters -> processed_events and
+ *   event_counts -> tasks -> series -> reminders -> notifications -> streams
+ *   -> outbox. A statement that locks several rows of a table does so in the
+ *   order of its key, or passes over what others hold.
  * - No `*`: a migration that adds a column must not change a result. */
 #include "statements.h"
 
@@ -85,6 +86,59 @@ static const char outbox_heads[] =
     "      AND o.user_id = d.user_id AND o.topic = d.topic"
     "    ORDER BY o.sequence LIMIT $5::int) o";
 
+/* n rows of a stream take the numbers up to `last`, in the order of v.n. */
+#define NUMBERED(last) \
+    last " - count(*) OVER stream + row_number() OVER (stream ORDER BY v.n)"
+
+static const char emit[] =
+    "WITH v AS (SELECT v.user_id, v.topic, v.id, v.head, v.tail, v.n"
+    "  FROM unnest($1::text[], $2::text[], $3::uuid[], $4::text[],"
+    "   $5::text[]) WITH ORDINALITY AS v(user_id, topic, id, head, tail, n)"
+    "), s AS (INSERT INTO taskevents.streams AS st (user_id, name, last)"
+    "  SELECT v.user_id, v.topic, count(*) FROM v GROUP BY 1, 2"
+    "   ORDER BY v.user_id COLLATE \"C\", v.topic COLLATE \"C\""
+    "  ON CONFLICT (user_id, name) DO UPDATE"
+    "   SET last = st.last + excluded.last"
+    "  RETURNING st.user_id, st.name, st.last"
+    "), e AS (SELECT s.user_id, s.name, v.id, v.head, v.tail, "
+    NUMBERED("s.last") " AS sequence"
+    "  FROM v JOIN s ON s.user_id = v.user_id AND s.name = v.topic"
+    "  WINDOW stream AS (PARTITION BY s.user_id, s.name))"
+    " INSERT INTO taskevents.outbox"
+    "  (user_id, topic, sequence, event_id, event)"
+    " SELECT e.user_id, e.name, e.sequence, e.id,"
+    "  e.head || lpad(e.sequence::text, 20, '0') || e.tail FROM e";
+
+/* v (those not seen) -> s (each user's history) -> p (the marks) and c (the
+ * counts). The row of a user's history counter orders all handling of that
+ * user's events, in whichever transaction. */
+static const char events_seen[] =
+    "WITH v AS (SELECT v.source, v.id, v.user_id, v.type, v.task_id, v.event,"
+    "   v.at, v.n"
+    "  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[],"
+    "   $5::bigint[], $6::text[], $7::timestamptz[]) WITH ORDINALITY"
+    "   AS v(source, id, user_id, type, task_id, event, at, n)"
+    "  WHERE NOT EXISTS (SELECT FROM taskevents.processed_events p"
+    "   WHERE p.source = v.source AND p.event_id = v.id)"
+    "), s AS (INSERT INTO taskevents.streams AS st (user_id, name, last)"
+    "  SELECT v.user_id, 'history', count(*) FROM v GROUP BY v.user_id"
+    "   ORDER BY v.user_id COLLATE \"C\""
+    "  ON CONFLICT (user_id, name) DO UPDATE"
+    "   SET last = st.last + excluded.last"
+    "  RETURNING st.user_id, st.last"
+    "), p AS (INSERT INTO taskevents.processed_events"
+    "   (source, event_id, user_id, position, type, task_id, event, outcome)"
+    "  SELECT v.source, v.id, v.user_id, " NUMBERED("s.last") ","
+    "   v.type, v.task_id, v.event, $8::text"
+    "   FROM v JOIN s ON s.user_id = v.user_id"
+    "   WINDOW stream AS (PARTITION BY s.user_id)"
+    "), c AS (INSERT INTO taskevents.event_counts AS k"
+    "   (user_id, quarter, type, n)"
+    "  SELECT v.user_id, taskevents.quarter_of(v.at), v.type, count(*)"
+    "   FROM v JOIN s ON s.user_id = v.user_id GROUP BY 1, 2, 3"
+    "  ON CONFLICT (user_id, quarter, type) DO UPDATE"
+    "   SET n = k.n + excluded.n)"
+    " SELECT v.n FROM v";
 /* What is read of a reminder, in the order of store/reminders.c. */
 #define REMINDER_COLUMNS \
     "r.id, r.task_id, r.user_id, r.due_date, r.due_since, r.remind_at," \
@@ -149,13 +203,16 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
     [TE_TASK_GET] = {"te_task_get", 2,
         "SELECT " TE_TASK_COLUMNS("") " FROM taskevents.tasks"
         " WHERE id = $1::bigint AND user_id = $2::text"},
-    /* and the transaction that holds it then, and since when its due date
-     * stands */
+    /* and the transaction that holds it then */
     [TE_TASK_LOCK] = {"te_task_lock", 2,
-        "SELECT " TE_TASK_COLUMNS("") ", pg_current_xact_id(),"
-        " coalesce(due_since, updated_at)"
+        "SELECT " TE_TASK_COLUMNS("") ", pg_current_xact_id()"
         " FROM taskevents.tasks"
         " WHERE id = $1::bigint AND user_id = $2::text FOR NO KEY UPDATE"},
+    /* $1 ids $2 users -> those tasks that there are */
+    [TE_TASKS_HOLD] = {"te_tasks_hold", 2,
+        "SELECT " TE_TASK_COLUMNS("") " FROM taskevents.tasks"
+        " WHERE id = ANY ($1::bigint[]) AND user_id = ANY ($2::text[])"
+        " ORDER BY id FOR NO KEY UPDATE"},
     /* The whole row, which this transaction holds, and 1 or 2 events.
      * $1 id $2 title $3 description $4 completed $5 completed at
      * $6 priority $7 tags $8 due $9 time zone $10 interval $11 series
@@ -225,6 +282,12 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         "SELECT last_occurrence, ended_at IS NOT NULL FROM taskevents.series"
         " WHERE series_id = $1::uuid AND user_id = $2::text"
         " FOR NO KEY UPDATE"},
+    /* $1 series $2 users -> those that there are */
+    [TE_SERIES_HOLD] = {"te_series_hold", 2,
+        "SELECT series_id, user_id, last_occurrence, ended_at IS NOT NULL"
+        " FROM taskevents.series WHERE series_id = ANY ($1::uuid[])"
+        " AND user_id = ANY ($2::text[])"
+        " ORDER BY series_id FOR NO KEY UPDATE"},
     /* Start a series, or anchor it anew at its last task; a task before that
      * changes nothing. $1 series $2 user $3 number of the task $4 due
      * $5 time zone $6 interval */
@@ -269,48 +332,21 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         "  $10::timestamptz, $10::timestamptz FROM n"
         " RETURNING " TE_TASK_COLUMNS("t.")},
 
-    /* The follow-up events of a transaction, its last statement: arrays.
-     * $1 users $2 topics $3 event ids $4 heads $5 tails -> sequences */
-    [TE_EMIT] = {"te_emit", 5,
-        "WITH v AS MATERIALIZED (SELECT u.user_id, u.topic, u.id, u.head,"
-        "  u.tail, u.n FROM unnest($1::text[], $2::text[], $3::uuid[],"
-        "   $4::text[], $5::text[]) WITH ORDINALITY"
-        "   AS u(user_id, topic, id, head, tail, n)"
-        "), s AS (INSERT INTO taskevents.streams AS st (user_id, name, last)"
-        "  SELECT v.user_id, v.topic, count(*) FROM v GROUP BY 1, 2"
-        "  ORDER BY v.user_id COLLATE \"C\", v.topic COLLATE \"C\""
-        "  ON CONFLICT (user_id, name)"
-        "  DO UPDATE SET last = st.last + excluded.last"
-        "  RETURNING st.user_id, st.name, st.last)"
-        " INSERT INTO taskevents.outbox"
-        "  (user_id, topic, sequence, event_id, event)"
-        " SELECT o.user_id, o.name, o.number, o.id,"
-        "  o.head || lpad(o.number::text, 20, '0') || o.tail"
-        " FROM (SELECT s.user_id, s.name, v.id, v.head, v.tail,"
-        "   s.last - row_number() OVER (PARTITION BY s.user_id, s.name"
-        "    ORDER BY v.n DESC) + 1 AS number"
-        "   FROM v JOIN s ON s.user_id = v.user_id AND s.name = v.topic) o"
-        " RETURNING sequence"},
+    /* The events that a transaction causes, of any streams, its last
+     * statement but for the outbox row that it settles.
+     * $1 users $2 topics $3 event ids $4 heads $5 tails */
+    [TE_EMIT] = {"te_emit", 5, emit},
 
-    /* The first statement of handling an event: the inbox.
-     * $1 source $2 event id $3 user $4 type $5 task id $6 event $7 outcome
-     * -> the position given, and the position stored: both NULL: seen
-     * before; only the second NULL: seen at this very moment by another. */
-    [TE_EVENT_SEEN] = {"te_event_seen", 7,
-        "WITH s AS (INSERT INTO taskevents.streams AS st"
-        "  (user_id, name, last)"
-        " SELECT $3::text, 'history', 1 WHERE NOT EXISTS ("
-        "  SELECT 1 FROM taskevents.processed_events"
-        "   WHERE source = $1::text AND event_id = $2::text)"
-        " ON CONFLICT (user_id, name) DO UPDATE SET last = st.last + 1"
-        " RETURNING st.last"
-        "), p AS (INSERT INTO taskevents.processed_events"
-        "  (source, event_id, user_id, position, type, task_id, event,"
-        "   outcome)"
-        " SELECT $1::text, $2::text, $3::text, s.last, $4::text,"
-        "  $5::bigint, $6::text, $7::text FROM s"
-        " ON CONFLICT DO NOTHING RETURNING position)"
-        " SELECT (SELECT last FROM s), (SELECT position FROM p)"},
+    /* The first statement of handling events: the inbox.
+     * $1 sources $2 event ids $3 users $4 types $5 task ids $6 events
+     * $7 when they happened $8 outcome -> the numbers, from 1, of those that
+     * were not seen before. One that another transaction marks at this very
+     * moment is a 23505 of processed_events_pkey. */
+    [TE_EVENTS_SEEN] = {"te_events_seen", 8, events_seen},
+    /* $1 source $2 event id -> a row if it was handled */
+    [TE_EVENT_KNOWN] = {"te_event_known", 2,
+        "SELECT 1 FROM taskevents.processed_events"
+        " WHERE source = $1::text AND event_id = $2::text"},
     /* $1 stage $2 source $3 event id $4 topic $5 user $6 body in hex
      * $7 size of the body as it came $8 reason $9 attempts */
     [TE_DEAD_LETTER] = {"te_dead_letter", 9,

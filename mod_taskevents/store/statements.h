@@ -17,12 +17,15 @@ typedef enum {
     TE_TASK_LIST,
     TE_TASK_LIST_AFTER,
     TE_TASK_OCCURRENCES,
+    TE_TASKS_HOLD,
     TE_SERIES_LOCK,
+    TE_SERIES_HOLD,
     TE_SERIES_PUT,
     TE_SERIES_END,
     TE_TASK_CREATE_NEXT,
     TE_EMIT,
-    TE_EVENT_SEEN,
+    TE_EVENTS_SEEN,
+    TE_EVENT_KNOWN,
     TE_DEAD_LETTER,
     TE_KEY_LOCK,
     TE_KEY_GET,
@@ -69,7 +72,7 @@ typedef struct te_statement_t {
     t "completed_at, " t "priority, " t "tags, " t "due_date, " \
     t "time_zone, " t "recurring_interval, " t "series_id, " \
     t "occurrence, " t "version, " t "last_event_id, " t "created_at, " \
-    t "updated_at"
+    t "updated_at, coalesce(" t "due_since, " t "updated_at)"
 
 /* The statement; never NULL. */
 const te_statement_t *te_statement(te_statement_e which);

@@ -22,6 +22,7 @@ TCase *transport_dapr_tests(void);
 TCase *uuid_tests(void);
 
 /* with a database */
+TCase *chores_tests(void);
 TCase *db_tests(void);
 TCase *db_pool_tests(void);
 TCase *handling_tests(void);

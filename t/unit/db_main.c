@@ -21,7 +21,8 @@ static apr_status_t load_driver(void)
 int main(void)
 {
     static TCase *(*const cases[])(void) = {
-        db_tests, db_pool_tests, tasks_tests, handling_tests, NULL,
+        db_tests, db_pool_tests, tasks_tests, handling_tests,
+        chores_tests, NULL,
     };
 
     if (test_dsn() == NULL) {

@@ -1,0 +1,63 @@
+/* How to reach PostgreSQL, as libpq reads it. */
+#include "db_internal.h"
+
+#include <apr_strings.h>
+#include <string.h>
+
+int te_db_conninfo_valid(const char *conninfo)
+{
+    PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+
+    PQconninfoFree(options);
+    return options != NULL;
+}
+
+/* One "key='value'" with the quoting of libpq's conninfo strings. */
+static const char *pair(apr_pool_t *p, const char *key, const char *value)
+{
+    char *out = apr_palloc(p, strlen(key) + 2 * strlen(value) + 5), *o;
+
+    o = apr_cpystrn(out, key, strlen(key) + 1);
+    *o++ = '=';
+    *o++ = '\'';
+    for (; *value; ++value) {
+        if (*value == '\'' || *value == '\\') {
+            *o++ = '\\';
+        }
+        *o++ = *value;
+    }
+    *o++ = '\'';
+    *o++ = ' ';
+    *o = '\0';
+    return out;
+}
+
+const char *te_db_conninfo_complete(apr_pool_t *p, const char *conninfo)
+{
+    static const char *const defaults[][2] = {
+        {"connect_timeout", "2"},
+        {"application_name", "mod_taskevents"},
+        {"keepalives_idle", "5"},
+        {"keepalives_interval", "5"},
+        {"keepalives_count", "3"},
+        {"tcp_user_timeout", "5000"},
+    };
+    PQconninfoOption *options = PQconninfoParse(conninfo, NULL), *o;
+    const char *out = "";
+    apr_size_t i;
+
+    for (o = options; o != NULL && o->keyword != NULL; ++o) {
+        if (o->val != NULL) {
+            out = apr_pstrcat(p, out, pair(p, o->keyword, o->val), NULL);
+            continue;
+        }
+        for (i = 0; i < sizeof defaults / sizeof defaults[0]; ++i) {
+            if (strcmp(o->keyword, defaults[i][0]) == 0) {
+                out = apr_pstrcat(p, out, pair(p, o->keyword, defaults[i][1]),
+                                  NULL);
+            }
+        }
+    }
+    PQconninfoFree(options);
+    return out;
+}
