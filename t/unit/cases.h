@@ -26,6 +26,8 @@ TCase *chores_tests(void);
 TCase *db_tests(void);
 TCase *db_pool_tests(void);
 TCase *handling_tests(void);
+TCase *reminders_tests(void);
+TCase *sweep_tests(void);
 TCase *tasks_tests(void);
 
 #endif

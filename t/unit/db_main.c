@@ -22,7 +22,7 @@ int main(void)
 {
     static TCase *(*const cases[])(void) = {
         db_tests, db_pool_tests, tasks_tests, handling_tests,
-        chores_tests, NULL,
+        reminders_tests, sweep_tests, chores_tests, NULL,
     };
 
     if (test_dsn() == NULL) {
