@@ -178,6 +178,9 @@ static const char *check_data(message_t *m)
     const char *detail = NULL;
     const json_t *task;
 
+    if (m->h.event->data_fault != NULL) {
+        return m->h.event->data_fault;
+    }
     if (m->h.event->user_id == NULL || m->h.event->task_id == 0) {
         return "data.user_id or data.task_id is missing";
     }
@@ -340,7 +343,7 @@ static void note_outcomes(batch_t *b, const te_seen_t *seen)
     }
 }
 
-static te_db_err_e transact(batch_t *b)
+static te_db_err_e transact(batch_t *b, int again)
 {
     te_seen_t *seen = apr_pcalloc(b->pool, (apr_size_t)b->n * sizeof *seen);
     const te_outbox_row_t *row = b->messages[0].delivery->row;
@@ -351,7 +354,7 @@ static te_db_err_e transact(batch_t *b)
         return TE_DB_OK;
     }
     apr_array_clear(b->follow_ups);
-    err = te_inbox_mark(b->db, b->pool, seen, n, row, &open);
+    err = te_inbox_mark(b->db, b->pool, seen, n, row, again, &open);
     if (err == TE_DB_OK && open) {
         err = apply_all(b, seen);
         if (err == TE_DB_OK) {
@@ -390,7 +393,7 @@ te_db_err_e te_events_handle(const te_settings_t *settings, te_db_pool_t *ids,
     err = receive_all(&b);
     if (err == TE_DB_OK) {
         do {
-            err = transact(&b);
+            err = transact(&b, tries > 0);
         } while (err == TE_DB_AGAIN && ++tries < TE_DB_TRIES);
     }
     *followed = err == TE_DB_OK && b.follow_ups->nelts > 0;

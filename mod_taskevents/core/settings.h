@@ -24,6 +24,7 @@ typedef struct te_settings_t {
     const char *dapr_token;             /* NULL: none */
     const char *pubsub;
     const char *topics[TE_TOPIC_COUNT];
+    int bulk_subscribe;                 /* ask the sidecar for batches */
     const char *source;                 /* of our CloudEvents */
     apr_interval_time_t publish_timeout;
     int publish_batch;                  /* events of one request */

@@ -66,6 +66,7 @@ const char *te_db_from_int64(apr_pool_t *p, apr_int64_t value);
 
 /* text[] literals of PostgreSQL from and to arrays of const char *, in p. */
 const char *te_db_from_array(apr_pool_t *p, const apr_array_header_t *texts);
+const char *te_db_from_one(apr_pool_t *p, const char *text);
 apr_array_header_t *te_db_to_array(apr_pool_t *p, const char *literal);
 
 /* Rows as parameters, an array for each column: n empty ones of const char *,

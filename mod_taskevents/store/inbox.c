@@ -12,29 +12,41 @@
 /* --- marking ----------------------------------------------------------- */
 
 #define SEEN_COLUMNS 7          /* and the outcome */
+#define USER 2                  /* which is the user's */
 
-static void seen_params(apr_pool_t *p, const te_seen_t *seen, int n,
-                        const char **params)
+static void seen_values(apr_pool_t *p, const te_seen_t *one,
+                        const char **values)
+{
+    values[0] = one->source;
+    values[1] = one->id;
+    values[USER] = one->user_id;
+    values[3] = one->type;
+    values[4] = te_db_from_int64(p, one->task_id);
+    values[5] = one->event;
+    values[6] = te_time_format(p, one->time);
+}
+
+static te_statement_e seen_params(apr_pool_t *p, const te_seen_t *seen, int n,
+                                  const char **params)
 {
     apr_array_header_t *columns[SEEN_COLUMNS];
-    int i;
+    const char *values[SEEN_COLUMNS];
+    int i, column;
 
+    params[SEEN_COLUMNS] = "handled";
+    if (n == 1) {
+        seen_values(p, seen, params);
+        return TE_EVENT_SEEN;
+    }
     te_db_columns(p, columns, SEEN_COLUMNS, n);
     for (i = 0; i < n; ++i) {
-        const te_seen_t *one = &seen[i];
-
-        APR_ARRAY_PUSH(columns[0], const char *) = one->source;
-        APR_ARRAY_PUSH(columns[1], const char *) = one->id;
-        APR_ARRAY_PUSH(columns[2], const char *) = one->user_id;
-        APR_ARRAY_PUSH(columns[3], const char *) = one->type;
-        APR_ARRAY_PUSH(columns[4], const char *) =
-            te_db_from_int64(p, one->task_id);
-        APR_ARRAY_PUSH(columns[5], const char *) = one->event;
-        APR_ARRAY_PUSH(columns[6], const char *) =
-            te_time_format(p, one->time);
+        seen_values(p, &seen[i], values);
+        for (column = 0; column < SEEN_COLUMNS; ++column) {
+            APR_ARRAY_PUSH(columns[column], const char *) = values[column];
+        }
     }
     te_db_from_columns(p, columns, SEEN_COLUMNS, params);
-    params[SEEN_COLUMNS] = "handled";
+    return TE_EVENTS_SEEN;
 }
 
 /* What is to be held: keys and users. @return how many */
@@ -111,26 +123,41 @@ static void read_series(apr_pool_t *p, te_seen_t *seen, int n,
     }
 }
 
+static te_db_call_t *add_call(te_db_call_t *calls, int *n,
+                              te_statement_e statement,
+                              const char *const *params)
+{
+    calls[*n].statement = statement;
+    calls[*n].params = params;
+    calls[*n].result = NULL;
+    return &calls[(*n)++];
+}
+
 te_db_err_e te_inbox_mark(te_db_t *db, apr_pool_t *p, te_seen_t *seen, int n,
-                          const te_outbox_row_t *row, int *open)
+                          const te_outbox_row_t *row, int again, int *open)
 {
     const char *marked[SEEN_COLUMNS + 1], *tasks[2], *series[2], *settled[3];
-    te_db_call_t calls[3] = {{TE_EVENTS_SEEN, marked, NULL},
-                             {TE_TASKS_HOLD, tasks, NULL},
-                             {TE_SERIES_HOLD, series, NULL}};
-    int n_calls = 1;
+    te_db_call_t calls[TE_DB_MOST_CALLS], *mark, *hold = NULL, *more = NULL;
+    te_statement_e marking = seen_params(p, seen, n, marked);
+    const char *users;
+    int n_calls = 0;
     te_db_err_e err;
 
-    seen_params(p, seen, n, marked);
     *open = held_params(p, seen, n, 0, tasks) > 0;
+    if (again) {
+        users = n == 1 ? te_db_from_one(p, marked[USER]) : marked[USER];
+        add_call(calls, &n_calls, TE_HISTORIES_HOLD, &users);
+    }
+    mark = add_call(calls, &n_calls, marking, marked);
     if (*open) {
-        n_calls = held_params(p, seen, n, 1, series) > 0 ? 3 : 2;
+        hold = add_call(calls, &n_calls, TE_TASKS_HOLD, tasks);
+        if (held_params(p, seen, n, 1, series) > 0) {
+            more = add_call(calls, &n_calls, TE_SERIES_HOLD, series);
+        }
     }
     else if (row != NULL) {
         te_outbox_row_name(p, row, settled);
-        calls[1].statement = TE_OUTBOX_SETTLE;
-        calls[1].params = settled;
-        n_calls = 2;
+        add_call(calls, &n_calls, TE_OUTBOX_SETTLE, settled);
     }
     err = te_db_run_all(db, *open ? TE_TX_BEGIN : TE_TX_NONE, calls, n_calls);
     if (err == TE_DB_TAKEN
@@ -140,12 +167,12 @@ te_db_err_e te_inbox_mark(te_db_t *db, apr_pool_t *p, te_seen_t *seen, int n,
     if (err != TE_DB_OK) {
         return err;
     }
-    read_new(seen, n, calls[0].result);
-    if (*open) {
-        read_tasks(p, seen, n, calls[1].result);
+    read_new(seen, n, mark->result);
+    if (hold != NULL) {
+        read_tasks(p, seen, n, hold->result);
     }
-    if (n_calls == 3) {
-        read_series(p, seen, n, calls[2].result);
+    if (more != NULL) {
+        read_series(p, seen, n, more->result);
     }
     return TE_DB_OK;
 }

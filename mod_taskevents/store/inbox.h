@@ -26,11 +26,13 @@ typedef struct te_seen_t {
  * the same. Their order is that of the users' histories.
  * @param row   of the outbox: removed in the same transaction if that ends
  *              here; NULL: none
+ * @param again 1: a try before met others who marked the same events; wait
+ *              for them first
  * @param open  1: some hold something, so that the transaction goes on, to be
  *              ended by te_outbox_finish or te_db_rollback; 0: it is committed
  * @return TE_DB_AGAIN also when one of them was marked elsewhere meanwhile */
 te_db_err_e te_inbox_mark(te_db_t *db, apr_pool_t *p, te_seen_t *seen, int n,
-                          const te_outbox_row_t *row, int *open);
+                          const te_outbox_row_t *row, int again, int *open);
 
 /* Whether an event was handled, as far as the memory reaches. */
 te_db_err_e te_inbox_known(te_db_t *db, const char *source, const char *id,

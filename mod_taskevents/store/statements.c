@@ -112,6 +112,25 @@ static const char emit[] =
 /* v (those not seen) -> s (each user's history) -> p (the marks) and c (the
  * counts). The row of a user's history counter orders all handling of that
  * user's events, in whichever transaction. */
+static const char event_seen[] =
+    "WITH s AS (INSERT INTO taskevents.streams AS st (user_id, name, last)"
+    "  SELECT $3::text, 'history', 1 WHERE NOT EXISTS ("
+    "   SELECT FROM taskevents.processed_events"
+    "    WHERE source = $1::text AND event_id = $2::text)"
+    "  ON CONFLICT (user_id, name) DO UPDATE SET last = st.last + 1"
+    "  RETURNING st.last"
+    "), p AS (INSERT INTO taskevents.processed_events"
+    "   (source, event_id, user_id, position, type, task_id, event, outcome)"
+    "  SELECT $1::text, $2::text, $3::text, s.last, $4::text, $5::bigint,"
+    "   $6::text, $8::text FROM s"
+    "), c AS (INSERT INTO taskevents.event_counts AS k"
+    "   (user_id, quarter, type, n)"
+    "  SELECT $3::text, taskevents.quarter_of($7::timestamptz), $4::text, 1"
+    "   FROM s"
+    "  ON CONFLICT (user_id, quarter, type) DO UPDATE SET n = k.n + 1)"
+    " SELECT 1 FROM s";
+
+/* The same for several. */
 static const char events_seen[] =
     "WITH v AS (SELECT v.source, v.id, v.user_id, v.type, v.task_id, v.event,"
     "   v.at, v.n"
@@ -337,11 +356,21 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
      * $1 users $2 topics $3 event ids $4 heads $5 tails */
     [TE_EMIT] = {"te_emit", 5, emit},
 
-    /* The first statement of handling events: the inbox.
+    /* $1 users: waits for all who mark events of theirs, and keeps them out
+     * until the end of the transaction */
+    [TE_HISTORIES_HOLD] = {"te_histories_hold", 1,
+        "SELECT 1 FROM taskevents.streams WHERE name = 'history'"
+        " AND user_id = ANY ($1::text[]) ORDER BY user_id FOR UPDATE"},
+    /* The first statement of handling an event: the inbox.
+     * $1 source $2 event id $3 user $4 type $5 task id $6 event $7 when it
+     * happened $8 outcome -> 1, if it was not seen before. One that another
+     * transaction marks at this very moment is a 23505 of
+     * processed_events_pkey. */
+    [TE_EVENT_SEEN] = {"te_event_seen", 8, event_seen},
+    /* The same for several, a sixth dearer for one alone.
      * $1 sources $2 event ids $3 users $4 types $5 task ids $6 events
      * $7 when they happened $8 outcome -> the numbers, from 1, of those that
-     * were not seen before. One that another transaction marks at this very
-     * moment is a 23505 of processed_events_pkey. */
+     * were not seen before */
     [TE_EVENTS_SEEN] = {"te_events_seen", 8, events_seen},
     /* $1 source $2 event id -> a row if it was handled */
     [TE_EVENT_KNOWN] = {"te_event_known", 2,

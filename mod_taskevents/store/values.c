@@ -68,6 +68,14 @@ const char *te_db_from_array(apr_pool_t *p, const apr_array_header_t *texts)
     return out;
 }
 
+const char *te_db_from_one(apr_pool_t *p, const char *text)
+{
+    apr_array_header_t *texts = apr_array_make(p, 1, sizeof(const char *));
+
+    APR_ARRAY_PUSH(texts, const char *) = text;
+    return te_db_from_array(p, texts);
+}
+
 void te_db_columns(apr_pool_t *p, apr_array_header_t **columns, int n,
                    int rows)
 {
