@@ -64,6 +64,7 @@ scheduler_ready() {
 }
 
 # ---- daprd: the sidecar ------------------------------------------------------
+# TASKEVENTS_SCHEDULER= ./dev ctl daprd restart: one without a scheduler.
 
 daprd_configure() {
     local AS dir
@@ -87,7 +88,7 @@ daprd_configure() {
         --dapr-internal-grpc-listen-address=127.0.0.1
         "--dapr-internal-grpc-port=$(port dapr-internal)"
         --metrics-listen-address=127.0.0.1 "--metrics-port=$(port dapr-metrics)"
-        "--scheduler-host-address=127.0.0.1:$(port scheduler)"
+        "--scheduler-host-address=${TASKEVENTS_SCHEDULER-127.0.0.1:$(port scheduler)}"
         "--resources-path=$RUN/components")
     CONF=("$RUN"/components/*.yaml)
 }

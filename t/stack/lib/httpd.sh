@@ -14,7 +14,7 @@ transport() { cat "$RUN/transport" 2>/dev/null || echo local; }
 httpd_program() { printf '%s/%s\n' "$(apxs -q SBINDIR)" "$(apxs -q PROGNAME)"; }
 
 httpd_configure() {
-    local AS LIBEXECDIR HTTPD_PORT SIDECAR_PORT DSN TRANSPORT DAPR_URL
+    local AS LIBEXECDIR HTTPD_PORT SIDECAR_PORT DSN TRANSPORT DAPR_URL words=()
     LIBEXECDIR=$(apxs -q LIBEXECDIR)
     HTTPD_PORT=$(port httpd)
     SIDECAR_PORT=$(port sidecar)
@@ -23,7 +23,7 @@ httpd_configure() {
     DAPR_URL="http://127.0.0.1:$(port dapr-http)"
 
     remove_stale "$RUN/httpd/run/httpd.pid"
-    mkdir -p "$RUN/httpd/run"
+    mkdir -p "$RUN"/httpd/{run,extra}
     give "$RUN/httpd/run"
     secret app-token >/dev/null
     secret dapr-token >/dev/null
@@ -35,8 +35,12 @@ httpd_configure() {
     give "$RUN/secrets/oidc.conf"
     render "$ROOT/t/stack/httpd.conf.in" >"$RUN/httpd/httpd.conf"
 
+    # more of the environment (a clock of its own), a word a line
+    if [[ -s $RUN/httpd/extra/environment ]]; then
+        mapfile -t words <"$RUN/httpd/extra/environment"
+    fi
     as_service
-    CMD=("${AS[@]}" "$(httpd_program)" -d "$RUN/httpd" -f "$RUN/httpd/httpd.conf"
+    CMD=("${AS[@]}" env "${words[@]}" "$(httpd_program)" -d "$RUN/httpd" -f "$RUN/httpd/httpd.conf"
         -D FOREGROUND)
     CONF=("$RUN/httpd/httpd.conf" "$RUN/secrets/oidc.conf" "$RUN/httpd/modules/mod_taskevents.so")
 }
