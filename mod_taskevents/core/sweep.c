@@ -2,7 +2,7 @@
 
 #include "reminder.h"
 
-#define BATCH 200
+#define BATCH 300
 #define LONGEST_PAUSE apr_time_from_msec(500)
 /* Nobody waits for a reminder that is later than this: a backlog. */
 #define BACKLOG apr_time_from_sec(60)
@@ -82,7 +82,7 @@ te_db_err_e te_sweep_one(const te_settings_t *settings, te_db_t *db,
 static apr_interval_time_t pause_after(apr_interval_time_t took,
                                        apr_interval_time_t latest)
 {
-    apr_interval_time_t pause = latest > BACKLOG ? 2 * took : took / 4;
+    apr_interval_time_t pause = latest > BACKLOG ? 2 * took : took / 8;
 
     return pause < LONGEST_PAUSE ? pause : LONGEST_PAUSE;
 }
