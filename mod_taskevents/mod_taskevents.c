@@ -24,12 +24,14 @@
 
 #include "base/httpclient.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "core/forget.h"
 #include "core/jobs.h"
 #include "core/sweep.h"
 #include "http/access.h"
 #include "http/app.h"
 #include "http/directives.h"
+#include "http/metrics.h"
 #include "http/reply.h"
 #include "http/router.h"
 #include "http/sections.h"
@@ -234,6 +236,12 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                      "libaprutil1-dbd-pgsql)");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    rv = te_metrics_share(pconf, s);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, "TE0013: no shared "
+                     "memory for the metrics of the children");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
     if (ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
         warn_of_choices(ptemp, s);
     }
@@ -272,6 +280,7 @@ static apr_status_t end_child(void *data)
                "connection when the child ended");
     }
     apr_pool_destroy(ending->told_pool);
+    te_metrics_leave();
     return APR_SUCCESS;
 }
 
@@ -288,6 +297,10 @@ static apr_status_t start_child(apr_pool_t *pchild, te_app_t *starting)
         return rv;
     }
     rv = te_db_pool_create(&starting->db, &starting->settings->db, pchild);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    rv = te_group_create(&starting->group, starting->db, pchild);
     if (rv != APR_SUCCESS) {
         return rv;
     }
@@ -319,6 +332,7 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     if (!any_engine(s)) {
         return;
     }
+    te_metrics_enter();
     starting = apr_pcalloc(pchild, sizeof *starting);
     starting->settings = &te_server_conf(s)->process->settings;
     rv = start_child(pchild, starting);
@@ -406,27 +420,22 @@ static int skip_files(request_rec *r)
     return notes != NULL && notes->is_no_file ? OK : DECLINED;
 }
 
-static int handler(request_rec *r)
+static int serve(request_rec *r)
 {
     te_req_t req;
     int status;
 
-    if (r->handler == NULL || strcmp(r->handler, TE_HANDLER) != 0) {
-        return DECLINED;
-    }
     memset(&req, 0, sizeof req);
     req.r = r;
     req.pool = r->pool;
     req.conf = te_server_conf(r->server);
-    if (!req.conf->engine) {
-        return DECLINED;
-    }
     req.app = te_app();
     if (req.app == NULL) {
         return te_reply_unavailable(&req);
     }
     req.settings = req.app->settings;
     req.match = te_router_match(r->pool, req.conf->prefix, r->uri);
+    te_notes(r)->route = req.match.route;
     if (req.match.route == NULL) {
         return te_reply_problem(&req, HTTP_NOT_FOUND,
                                 te_problem_detail(HTTP_NOT_FOUND));
@@ -436,6 +445,18 @@ static int handler(request_rec *r)
     }
     status = te_access_check(&req);
     return status == OK ? dispatch(&req) : status;
+}
+
+static int handler(request_rec *r)
+{
+    if (r->handler == NULL || !te_server_conf(r->server)->engine) {
+        return DECLINED;
+    }
+    if (strcmp(r->handler, TE_HANDLER) == 0) {
+        return serve(r);
+    }
+    return strcmp(r->handler, TE_METRICS_HANDLER) == 0 ? te_metrics_handler(r)
+                                                       : DECLINED;
 }
 
 /* --- 5. after the response --------------------------------------------- */
@@ -448,9 +469,15 @@ static int after_response(request_rec *r)
         r = r->next;
     }
     if (serving != NULL && ap_get_module_config(r->request_config,
-                                                &taskevents_module) != NULL
-        && te_notes(r)->wrote) {
-        te_publisher_ring(serving->publisher);
+                                                &taskevents_module) != NULL) {
+        const te_notes_t *notes = te_notes(r);
+
+        if (notes->wrote) {
+            te_publisher_ring(serving->publisher);
+        }
+        if (notes->route != NULL || notes->is_no_file) {
+            te_metrics_count_request(r);
+        }
     }
     return OK;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../base/log.h"
+#include "../base/metrics.h"
 #include "../base/text.h"
 #include "../base/timefmt.h"
 #include "../base/uuid.h"
@@ -53,6 +54,7 @@ typedef struct {
     const known_type_t *type;           /* NULL: there is nothing to handle */
     int wanted;                         /* some effect wants it */
     int copy;                           /* of another one of the batch */
+    int was_done;                       /* before this transaction */
 } message_t;
 
 typedef struct {
@@ -92,6 +94,7 @@ te_db_err_e te_event_keep(const te_settings_t *settings, te_db_t *db,
                                          settings->source, reason)
                         : te_inbox_dead_letter(db, p, &letter);
     if (err == TE_DB_OK) {
+        te_metric_add(TE_METRIC_DEAD_LETTERS_MADE, stage, NULL);
         te_log(TE_LOG_ALERT, 0, "TE0401", "an event is a dead letter (%s) "
                "and waits in taskevents.dead_letters: id %s, %s", stage,
                delivery->row ? delivery->row->event_id
@@ -324,6 +327,20 @@ static te_db_err_e apply_all(batch_t *b, const te_seen_t *seen)
     return err;
 }
 
+static void count_reminders(const apr_array_header_t *follow_ups)
+{
+    int i;
+
+    for (i = 0; i < follow_ups->nelts; ++i) {
+        const char *type = APR_ARRAY_IDX(follow_ups, i,
+                                         const te_outgoing_t *)->type;
+
+        if (strncmp(type, "reminder.", 9) == 0) {
+            te_metric_add(TE_METRIC_REMINDERS, type + 9, NULL);
+        }
+    }
+}
+
 /* All is committed. */
 static void note_outcomes(batch_t *b, const te_seen_t *seen)
 {
@@ -363,11 +380,31 @@ static te_db_err_e transact(batch_t *b, int again)
     }
     if (err == TE_DB_OK) {
         note_outcomes(b, seen);
+        count_reminders(b->follow_ups);
     }
     else {
         te_db_rollback(b->db);
     }
     return err;
+}
+
+/* What is done by now, or failed; of a batch that fails for the fault of one
+ * of them nobody knows which yet. */
+static void count(const message_t *m, te_db_err_e err, int n)
+{
+    static const char *const words[] = {
+        [TE_EVENT_HANDLED] = "handled", [TE_EVENT_DUPLICATE] = "duplicate",
+        [TE_EVENT_IGNORED] = "ignored", [TE_EVENT_KEPT] = "dead_letter"};
+    const char *type = m->h.event ? m->h.event->type : NULL;
+
+    if (m->delivery->done && !m->was_done) {
+        te_metric_add(TE_METRIC_DELIVERIES, type,
+                      words[m->delivery->outcome]);
+    }
+    else if (!m->delivery->done
+             && (n == 1 || err == TE_DB_AWAY || err == TE_DB_LOST)) {
+        te_metric_add(TE_METRIC_DELIVERIES, type, "failed");
+    }
 }
 
 te_db_err_e te_events_handle(const te_settings_t *settings, te_db_pool_t *ids,
@@ -384,6 +421,7 @@ te_db_err_e te_events_handle(const te_settings_t *settings, te_db_pool_t *ids,
         te_handling_t *h = &b.messages[i].h;
 
         b.messages[i].delivery = &deliveries[i];
+        b.messages[i].was_done = deliveries[i].done;
         h->settings = settings;
         h->ids = ids;
         h->db = db;
@@ -395,6 +433,9 @@ te_db_err_e te_events_handle(const te_settings_t *settings, te_db_pool_t *ids,
         do {
             err = transact(&b, tries > 0);
         } while (err == TE_DB_AGAIN && ++tries < TE_DB_TRIES);
+    }
+    for (i = 0; i < n; ++i) {
+        count(&b.messages[i], err, n);
     }
     *followed = err == TE_DB_OK && b.follow_ups->nelts > 0;
     return err;

@@ -1,5 +1,6 @@
 #include "sweep.h"
 
+#include "../base/metrics.h"
 #include "reminder.h"
 
 #define BATCH 300
@@ -39,10 +40,18 @@ static int count_done(const apr_array_header_t *firings,
     for (i = 0; i < firings->nelts; ++i) {
         const te_firing_t *firing = &APR_ARRAY_IDX(firings, i, te_firing_t);
 
-        n += firing->done;
-        if (firing->done && firing->late > *latest) {
-            *latest = firing->late;
+        if (!firing->done) {
+            continue;
         }
+        ++n;
+        te_metric_add(TE_METRIC_REMINDERS, firing->reason ? "cancelled"
+                                                          : "triggered",
+                      NULL);
+        if (firing->reason == NULL) {
+            te_metric_observe(TE_METRIC_REMINDER_LATENESS, NULL, NULL,
+                              firing->late);
+        }
+        *latest = firing->late > *latest ? firing->late : *latest;
     }
     return n;
 }

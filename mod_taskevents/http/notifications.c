@@ -302,7 +302,7 @@ int te_notifications_read_route(te_req_t *req)
     if (faults->nelts > 0) {
         return faulty(req, faults);
     }
-    status = te_request_post(req, mark_all, marked_all, &marked);
+    status = te_request_post(req, NULL, mark_all, marked_all, &marked);
     return status == OK ? te_reply_answer(req, marked_all(req, &marked))
                         : status;
 }

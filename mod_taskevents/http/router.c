@@ -112,6 +112,20 @@ int te_router_is_ours(const char *prefix, const char *path)
            || strcmp(path, "/readyz") == 0;
 }
 
+const char *const *te_router_names(apr_pool_t *p, int *n)
+{
+    int i, routes_n = (int)(sizeof routes / sizeof routes[0]);
+    const char **names = apr_palloc(p, sizeof(*names)
+                                           * (apr_size_t)(routes_n + 1));
+
+    for (i = 0; i < routes_n; ++i) {
+        names[i] = routes[i].name;
+    }
+    names[i] = "other";
+    *n = routes_n + 1;
+    return names;
+}
+
 const char *te_router_allow(apr_pool_t *p, const te_route_t *route)
 {
     return apr_pstrcat(p, route->get ? "GET, HEAD, " : "",

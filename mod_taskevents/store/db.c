@@ -8,7 +8,6 @@
 #include <apr_strings.h>
 #include <apr_thread_mutex.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "../base/log.h"
@@ -50,6 +49,7 @@ struct te_db_t {
     unsigned int generation;            /* of the prepared statements' names */
     command_t commands[MOST_COMMANDS];  /* of the pipeline under way */
     int n_commands;
+    int refused;                        /* the first call that failed, or -1 */
     char message[MESSAGE_MAX];
     char constraint[64];
 };
@@ -350,7 +350,7 @@ static te_db_err_e collect(te_db_t *db)
         }
         if (r == NULL) {
             if (PQstatus(db->conn) != CONNECTION_OK
-                || ++index > MOST_COMMANDS) {
+                || ++index > db->n_commands) {
                 return TE_DB_LOST;
             }
             continue;
@@ -368,6 +368,8 @@ static te_db_err_e collect(te_db_t *db)
         default:
             if (err == TE_DB_OK) {
                 err = classify(db, r);
+                db->refused = index < db->n_commands
+                                  ? db->commands[index].call : -1;
             }
             break;
         }
@@ -446,6 +448,7 @@ static int begin_call(te_db_t *db)
     }
     te_db_clear(db);
     db->n_commands = 0;
+    db->refused = -1;
     db->message[0] = db->constraint[0] = '\0';
     if (db->conn == NULL) {
         note(db, "not connected");
@@ -484,6 +487,11 @@ static te_db_err_e end_statement(te_db_t *db)
         te_db_rollback(db);
     }
     return err;
+}
+
+int te_db_refused(const te_db_t *db)
+{
+    return db->refused;
 }
 
 te_db_err_e te_db_run_all(te_db_t *db, int tx, te_db_call_t *calls, int n)
@@ -798,6 +806,16 @@ te_db_err_e te_db_schema_version(te_db_t *db, int *version)
     return err;
 }
 
+apr_int64_t te_db_take_task_id(te_db_pool_t *pool)
+{
+    apr_int64_t id;
+
+    apr_thread_mutex_lock(pool->mutex);
+    id = pool->next_id < pool->last_id ? pool->next_id++ : 0;
+    apr_thread_mutex_unlock(pool->mutex);
+    return id;
+}
+
 /* Two threads may fetch a block at once; the later one's rest is skipped,
  * which costs numbers, not uniqueness. */
 te_db_err_e te_db_next_task_id(te_db_pool_t *pool, te_db_t *db,
@@ -806,9 +824,7 @@ te_db_err_e te_db_next_task_id(te_db_pool_t *pool, te_db_t *db,
     PGresult *r;
     te_db_err_e err;
 
-    apr_thread_mutex_lock(pool->mutex);
-    *id = pool->next_id < pool->last_id ? pool->next_id++ : 0;
-    apr_thread_mutex_unlock(pool->mutex);
+    *id = te_db_take_task_id(pool);
     if (*id != 0) {
         return TE_DB_OK;
     }

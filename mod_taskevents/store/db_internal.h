@@ -8,6 +8,10 @@
 #include "db.h"
 #include "statements.h"
 
+/* The operator's conninfo, with limits on how long a vanished server can
+ * hold a thread, unless the operator set them; in p. */
+const char *te_db_conninfo_complete(apr_pool_t *p, const char *conninfo);
+
 /* What goes along with a statement in the same round trip. */
 typedef enum {
     TE_TX_NONE = 0,
@@ -32,12 +36,15 @@ typedef struct te_db_call_t {
     PGresult *result;                   /* its rows, as te_db_run's */
 } te_db_call_t;
 
-#define TE_DB_MOST_CALLS 4
+#define TE_DB_MOST_CALLS 33
 
 /* Same for up to TE_DB_MOST_CALLS statements, in this order. Each sees what
  * was committed before it began. Without TE_TX_BEGIN and outside of a
  * transaction they are one of their own: all of them, or none. */
 te_db_err_e te_db_run_all(te_db_t *db, int tx, te_db_call_t *calls, int n);
+
+/* Which of them PostgreSQL refused when that failed; -1: none of them. */
+int te_db_refused(const te_db_t *db);
 
 /* Same for a statement put together for this one call; unnamed, so that its
  * plan fits its values. n: number of params. */
@@ -51,10 +58,6 @@ te_db_err_e te_db_start(te_db_t *db, te_statement_e statement,
                         const char *const *params);
 
 void te_db_clear(te_db_t *db);
-
-/* The operator's conninfo, with limits on how long a vanished server can hold
- * a thread, unless the operator set them; in p. */
-const char *te_db_conninfo_complete(apr_pool_t *p, const char *conninfo);
 
 /* Copies of what a column holds, NULL for SQL NULL. */
 const char *te_db_text(apr_pool_t *p, const PGresult *r, int row, int column);

@@ -262,14 +262,11 @@ te_db_err_e te_reminders_jobs_tried(te_db_t *db, apr_pool_t *p,
 }
 
 te_db_err_e te_reminders_forget(te_db_t *db, apr_pool_t *p,
-                                apr_interval_time_t kept, int *n)
+                                apr_interval_time_t kept)
 {
     const char *params[1];
-    te_db_err_e err;
     PGresult *r;
 
     params[0] = te_db_from_int64(p, apr_time_sec(kept));
-    err = te_db_run(db, TE_REMINDERS_FORGET, TE_TX_NONE, params, &r);
-    *n = err == TE_DB_OK ? PQntuples(r) : 0;
-    return err;
+    return te_db_run(db, TE_REMINDERS_FORGET, TE_TX_NONE, params, &r);
 }

@@ -9,11 +9,11 @@ use TaskEvents::Stack;
 use Time::HiRes qw(sleep time);
 
 my $LEAD = 2;
-my $dir  = "$ENV{TASKEVENTS_RUN}/httpd/extra";
+my $dir  = "$ENV{TASKEVENTS_RUN}/httpd";
 
 extra('environment');    # of a run that was interrupted
 bring_up('dapr');
-extra('reminders.conf' => "TaskEventsReminderLead ${LEAD}s\n");
+extra('more.conf' => "TaskEventsReminderLead ${LEAD}s\n");
 ctl(httpd => 'restart');
 
 sub extra {
@@ -155,6 +155,6 @@ for my $step ('+1h', '-1h') {
     came_once($clocked, $one, 5, "… a clock at $step");
 }
 
-extra('reminders.conf');
+extra('more.conf');
 ctl(httpd => 'restart');
 done_testing;

@@ -23,7 +23,7 @@ for my $round ('first', 'second') {
 my ($status, $output) = sqitch('deploy');
 is $status, 0, 'forward with nothing to do is no error' or diag $output;
 
-is connect_db()->selectrow_array('SELECT taskevents.schema_version()'), 5, 'schema version';
+is connect_db()->selectrow_array('SELECT taskevents.schema_version()'), 6, 'schema version';
 
 # one change back with rows in it, and forward again: the others stay as they are
 my $db = connect_db();
@@ -45,7 +45,7 @@ $db->do(q{INSERT INTO taskevents.notifications (user_id, type, title, message, t
           VALUES ('alice', 'task_reminder', 'stays', 'm', 1, gen_random_uuid())});
 $db->disconnect;
 my $whole = schema_dump();
-for my $change (qw(reminders event_counts task_search idempotency_keys)) {
+for my $change (qw(series_gone zone_names reminders event_counts task_search idempotency_keys)) {
     ($status, $output) = sqitch('revert', '-y', '--to', "$change^");
     is $status, 0, "$change back" or diag $output;
 }
@@ -94,6 +94,11 @@ my @sabotage = (
     [idempotency_keys => 'ALTER TABLE taskevents.idempotency_keys DROP CONSTRAINT idempotency_keys_pkey'],
     [idempotency_keys => 'CREATE OR REPLACE FUNCTION taskevents.schema_version() RETURNS integer
                           LANGUAGE sql IMMUTABLE RETURN 1'],
+    [series_gone => 'ALTER TABLE taskevents.series DROP COLUMN gone'],
+    [series_gone => 'CREATE OR REPLACE FUNCTION taskevents.schema_version() RETURNS integer
+                     LANGUAGE sql IMMUTABLE RETURN 2'],
+    [zone_names => 'CREATE OR REPLACE FUNCTION taskevents.zone_named(name text) RETURNS text
+                    LANGUAGE sql IMMUTABLE RETURN name'],
     [task_search => 'DROP INDEX taskevents.tasks_user_due'],
     [task_search => 'DROP FUNCTION taskevents.fold'],
     [task_search => 'CREATE OR REPLACE FUNCTION taskevents.fold(word text) RETURNS text

@@ -23,7 +23,7 @@ httpd_configure() {
     DAPR_URL="http://127.0.0.1:$(port dapr-http)"
 
     remove_stale "$RUN/httpd/run/httpd.pid"
-    mkdir -p "$RUN"/httpd/{run,extra}
+    mkdir -p "$RUN/httpd/run"
     give "$RUN/httpd/run"
     secret app-token >/dev/null
     secret dapr-token >/dev/null
@@ -36,8 +36,8 @@ httpd_configure() {
     render "$ROOT/t/stack/httpd.conf.in" >"$RUN/httpd/httpd.conf"
 
     # more of the environment (a clock of its own), a word a line
-    if [[ -s $RUN/httpd/extra/environment ]]; then
-        mapfile -t words <"$RUN/httpd/extra/environment"
+    if [[ -s $RUN/httpd/environment ]]; then
+        mapfile -t words <"$RUN/httpd/environment"
     fi
     as_service
     CMD=("${AS[@]}" env "${words[@]}" "$(httpd_program)" -d "$RUN/httpd" -f "$RUN/httpd/httpd.conf"
