@@ -89,6 +89,7 @@ te_outgoing_t *te_event_text(apr_pool_t *p, const te_event_t *event)
     te_outgoing_t *out = apr_pcalloc(p, sizeof *out);
 
     out->id = event->id;
+    out->type = event->type;
     out->user_id = event->user_id;
     out->topic = event->topic;
     out->head = head_text(p, event);
@@ -177,9 +178,7 @@ te_incoming_t *te_event_parse(apr_pool_t *p, const char *bytes,
     event->traceparent = attribute(p, json, "traceparent");
     event->correlation_id = attribute(p, json, "correlationid");
     *reason = check_envelope(event, json);
-    if (*reason == NULL) {
-        *reason = read_data(event, p);
-    }
+    event->data_fault = read_data(event, p);
     event->time = TE_TIME_NONE;
     time = te_json_get_string(json, "time");
     if (*reason == NULL && json_object_get(json, "time") != NULL

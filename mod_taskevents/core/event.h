@@ -12,10 +12,14 @@
 #define TE_TASK_UPDATED "task.updated"
 #define TE_TASK_COMPLETED "task.completed"
 #define TE_TASK_DELETED "task.deleted"
+#define TE_REMINDER_SCHEDULED "reminder.scheduled"
+#define TE_REMINDER_CANCELLED "reminder.cancelled"
+#define TE_REMINDER_TRIGGERED "reminder.triggered"
 
 /* Who started the change: only events of users make tasks. */
 #define TE_ORIGIN_USER "user"
 #define TE_ORIGIN_RECURRENCE "recurrence"
+#define TE_ORIGIN_REMINDER "reminder"
 
 /* An event to be. */
 typedef struct te_event_t {
@@ -49,6 +53,9 @@ typedef struct te_incoming_t {
     const char *correlation_id;         /* its own id when not said */
     const char *traceparent;            /* NULL: none */
     const json_t *data;                 /* an object, or NULL */
+    const char *data_fault;             /* what of the above cannot be read,
+                                         * which matters for our own types
+                                         * alone; NULL: nothing */
     const char *text;                   /* the event as it came */
 } te_incoming_t;
 

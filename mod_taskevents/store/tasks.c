@@ -8,7 +8,7 @@
 #include "task_row.h"
 
 /* Columns as TE_TASK_COLUMNS names them. */
-#define HELD_BY 17              /* the column behind TE_TASK_COLUMNS */
+#define HELD_BY 18              /* the column behind TE_TASK_COLUMNS */
 
 te_task_t *te_task_row(apr_pool_t *p, const PGresult *r, int row)
 {
@@ -31,6 +31,7 @@ te_task_t *te_task_row(apr_pool_t *p, const PGresult *r, int row)
     task->last_event_id = te_db_text(p, r, row, 14);
     task->created_at = te_db_time(r, row, 15);
     task->updated_at = te_db_time(r, row, 16);
+    task->due_since = te_db_time(r, row, 17);
     return task;
 }
 
@@ -122,9 +123,7 @@ te_db_err_e te_tasks_update(te_db_t *db, apr_pool_t *p, const te_task_t *task,
     PGresult *r;
     int i;
 
-    for (i = 0; i < 3; ++i) {
-        columns[i] = apr_array_make(p, n, sizeof(const char *));
-    }
+    te_db_columns(p, columns, 3, n);
     for (i = 0; i < n; ++i) {
         APR_ARRAY_PUSH(columns[0], const char *) = events[i]->id;
         APR_ARRAY_PUSH(columns[1], const char *) = events[i]->head;
@@ -146,9 +145,7 @@ te_db_err_e te_tasks_update(te_db_t *db, apr_pool_t *p, const te_task_t *task,
     params[12] = te_db_from_int64(p, task->version);
     params[13] = te_time_format(p, task->updated_at);
     params[14] = events[0]->topic;
-    for (i = 0; i < 3; ++i) {
-        params[15 + i] = te_db_from_array(p, columns[i]);
-    }
+    te_db_from_columns(p, columns, 3, params + 15);
     return te_db_run(db, TE_TASK_UPDATE, commit ? TE_TX_COMMIT : TE_TX_NONE,
                      params, &r);
 }

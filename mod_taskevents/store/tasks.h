@@ -30,13 +30,24 @@ typedef struct te_task_t {
     apr_int64_t version;
     const char *last_event_id;
     apr_time_t created_at, updated_at;
+    apr_time_t due_since;               /* the last change that set the due
+                                         * date or reopened the task */
     const char *held_by;                /* te_tasks_lock: its transaction */
 } te_task_t;
+
+/* A row of taskevents.series, as far as making its next task asks. */
+typedef struct te_series_t {
+    const char *id;
+    const char *user_id;
+    int last;                           /* the last number used */
+    int ended;
+} te_series_t;
 
 /* An event on its way into the outbox: its text around the twenty digits of
  * the sequence that the database gives it. */
 typedef struct te_outgoing_t {
     const char *id;                     /* uuid */
+    const char *type;
     const char *user_id;
     const char *topic;
     const char *head, *tail;

@@ -24,6 +24,12 @@ my %base = (
                       first_failed_at => '2026-01-01Z', last_failed_at => '2026-01-01Z' },
     idempotency_keys => { user_id => 'alice', scope => 'POST /api/alice/tasks', key => 'k', fingerprint => "${uuid}1",
                           status => 201, body => '{}' },
+    event_counts => { user_id => 'alice', quarter => '2026-01-01 09:15Z', type => 'task.created', n => 1 },
+    reminders => { id => "${uuid}1", task_id => 100, user_id => 'alice', due_date => '2026-01-02Z',
+                   due_since => '2025-12-01Z', remind_at => '2026-01-01Z', event_id => "${uuid}2",
+                   correlation_id => 'c', traceparent => '00-' },
+    notifications => { user_id => 'alice', type => 'task_reminder', title => 't', message => 'm', task_id => 100,
+                       reminder_id => "${uuid}1" },
 );
 
 # Inserts the base row with changes and takes it back: undef or the constraint.
@@ -130,6 +136,13 @@ refused(idempotency_keys_only_success => idempotency_keys => status => $_) for 0
 allowed(idempotency_keys => etag => '"1"', location => '/api/alice/tasks/1');
 refused("not null $_" => idempotency_keys => $_ => undef) for qw(user_id scope key fingerprint status body created_at);
 
+# counts
+allowed(event_counts => quarter => $_) for '2026-01-01Z', '2026-01-01 09:45Z', '2026-01-01 09:00+05:45', '1999-12-31 23:45Z';
+refused(event_counts_quarter_begins => event_counts => quarter => $_)
+    for '2026-01-01 09:14Z', '2026-01-01 09:15:00.000001Z', '1999-12-31 23:46Z';
+refused(event_counts_counted => event_counts => n => $_) for -1, 0;
+refused("not null $_" => event_counts => $_ => undef) for qw(user_id quarter type n);
+
 # uniqueness, two rows at a time
 sub pair_refused_by
 {
@@ -163,6 +176,33 @@ is pair_refused_by(dead_letters => {}, { stage => 'deadletter' }), undef, 'stage
 is pair_refused_by(idempotency_keys => {}, { fingerprint => "${uuid}3", status => 200 }), 'idempotency_keys_pkey', 'a key has one answer';
 is pair_refused_by(idempotency_keys => {}, $_->[1]), undef, "the same key, another $_->[0], is another key"
     for [user => { user_id => 'Alice' }], [path => { scope => 'POST /api/alice/tasks/1/complete' }], [spelling => { key => 'K' }];
+is pair_refused_by(event_counts => {}, { n => 2 }), 'event_counts_pkey', 'a count exists once';
+is pair_refused_by(event_counts => {}, $_), undef, "@{[%$_]} counts apart"
+    for { user_id => 'bob' }, { type => 'task.deleted' }, { quarter => '2026-01-01 09:30Z' };
+
+# reminders and notifications
+allowed(reminders => remind_at => '2026-01-02Z');
+refused(reminders_before_due => reminders => remind_at => '2026-01-02 00:00:00.000001Z');
+refused(reminders_state_known => reminders => state => 'due', ended_at => '2026-01-02Z');
+allowed(reminders => state => 'triggered', ended_at => '2026-01-01Z');
+refused(reminders_ended_has_time => reminders => state => 'triggered');
+refused(reminders_ended_has_time => reminders => ended_at => '2026-01-01Z');
+allowed(reminders => state => 'cancelled', ended_at => '2026-01-01Z', reason => 'completed');
+refused(reminders_cancelled_has_reason => reminders => state => 'cancelled', ended_at => '2026-01-01Z');
+refused(reminders_cancelled_has_reason => reminders => reason => 'completed');
+allowed(reminders => job_state => $_) for qw(none wanted made unwanted gone);
+refused(reminders_job_state_known => reminders => job_state => 'lost');
+refused(reminders_job_attempts_counted => reminders => job_attempts => -1);
+refused(notifications_type_known => notifications => type => 'other');
+refused(notifications_reminder_named => notifications => reminder_id => undef);
+my %ended = (state => 'triggered', ended_at => '2026-01-01Z');
+is pair_refused_by(reminders => {}, { id => "${uuid}3", due_since => '2025-12-02Z' }), 'reminders_one_scheduled',
+    'a task has one scheduled reminder';
+is pair_refused_by(reminders => {%ended}, { id => "${uuid}3", due_since => '2025-12-02Z' }), undef,
+    'the next one may come when it has ended';
+is pair_refused_by(reminders => {%ended}, { id => "${uuid}3" }), 'reminders_task_id_due_since_key',
+    'a due date that stands is reminded of once';
+is pair_refused_by(notifications => {}, {}), 'notifications_reminder_id_key', 'a reminder notifies once';
 
 # "C" collation: byte order whatever the locale of the database
 is_deeply $db->selectcol_arrayref(
