@@ -8,7 +8,7 @@
 #include "task_row.h"
 
 /* Columns as TE_TASK_COLUMNS names them. */
-#define HELD_BY 17              /* the column behind TE_TASK_COLUMNS */
+#define HELD_BY 18              /* the column behind TE_TASK_COLUMNS */
 
 te_task_t *te_task_row(apr_pool_t *p, const PGresult *r, int row)
 {
@@ -31,6 +31,7 @@ te_task_t *te_task_row(apr_pool_t *p, const PGresult *r, int row)
     task->last_event_id = te_db_text(p, r, row, 14);
     task->created_at = te_db_time(r, row, 15);
     task->updated_at = te_db_time(r, row, 16);
+    task->due_since = te_db_time(r, row, 17);
     return task;
 }
 

@@ -405,7 +405,8 @@ static void crowd(int number, void *context)
                                    &new_ones);
         }
         else {
-            te_outgoing_t event = {te_uuid_v4(own), NULL, "tasks", "{", "}"};
+            te_outgoing_t event = {te_uuid_v4(own), NULL, NULL, "tasks", "{",
+                                   "}"};
             te_outgoing_t *events = &event;
             te_task_t *task;
 
