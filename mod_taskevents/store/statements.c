@@ -275,7 +275,8 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         "SELECT " TE_TASK_COLUMNS("") ", pg_current_xact_id()"
         " FROM taskevents.tasks"
         " WHERE id = $1::bigint AND user_id = $2::text FOR NO KEY UPDATE"},
-    /* $1 ids $2 users -> those tasks that there are */
+    /* The same for several, which is planned anew for each call.
+     * $1 ids $2 users -> those that there are */
     [TE_TASKS_HOLD] = {"te_tasks_hold", 2,
         "SELECT " TE_TASK_COLUMNS("") " FROM taskevents.tasks"
         " WHERE id = ANY ($1::bigint[]) AND user_id = ANY ($2::text[])"
@@ -354,12 +355,14 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         " SELECT n, due FROM f WHERE ahead > 0 AND due IS NOT NULL"
         " LIMIT $4::int"},
 
-    /* $1 series $2 user -> last number used, whether it has ended */
+    /* $1 series $2 user -> series, user, last number used, whether it has
+     * ended */
     [TE_SERIES_LOCK] = {"te_series_lock", 2,
-        "SELECT last_occurrence, ended_at IS NOT NULL FROM taskevents.series"
+        "SELECT series_id, user_id, last_occurrence, ended_at IS NOT NULL"
+        " FROM taskevents.series"
         " WHERE series_id = $1::uuid AND user_id = $2::text"
         " FOR NO KEY UPDATE"},
-    /* $1 series $2 users -> those that there are */
+    /* The same for several. $1 series $2 users -> those that there are */
     [TE_SERIES_HOLD] = {"te_series_hold", 2,
         "SELECT series_id, user_id, last_occurrence, ended_at IS NOT NULL"
         " FROM taskevents.series WHERE series_id = ANY ($1::uuid[])"
