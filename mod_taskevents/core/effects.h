@@ -1,6 +1,6 @@
-/* Handling an event: which effects it has, applied exactly once. Everything
- * an event changes, the mark that it was handled, and the events it causes in
- * turn are one transaction; a copy that comes again finds the mark. */
+/* Handling events: which effects they have, applied exactly once. Everything
+ * that an event changes, the mark that it was handled, and the events it
+ * causes in turn are one transaction; a copy that comes again finds the mark. */
 #ifndef TE_CORE_EFFECTS_H
 #define TE_CORE_EFFECTS_H
 
@@ -11,8 +11,8 @@ typedef enum {
     TE_EVENT_HANDLED,           /* effects applied */
     TE_EVENT_DUPLICATE,         /* handled before: nothing done */
     TE_EVENT_IGNORED,           /* none of ours: logged only */
-    TE_EVENT_KEPT               /* a dead letter now: malformed, or of a type
-                                 * that a newer version writes */
+    TE_EVENT_KEPT               /* a dead letter now: malformed, of a type
+                                 * that a newer version writes, or too old */
 } te_event_outcome_e;
 
 typedef struct te_delivery_t {
@@ -22,6 +22,14 @@ typedef struct te_delivery_t {
     const char *topic;
     const te_outbox_row_t *row;         /* local transport: the outbox row
                                          * that this transaction removes */
+    int redriven;                       /* an operator wants it handled,
+                                         * however old it is */
+
+    int done;                           /* what came of it: nothing left to
+                                         * do, */
+    te_event_outcome_e outcome;         /* because of this */
+    const char *user_id;                /* whose stream it is of; NULL: it
+                                         * does not say */
 } te_delivery_t;
 
 /* Handle one message. Any thread; db must be idle.
@@ -34,6 +42,14 @@ te_db_err_e te_event_handle(const te_settings_t *settings, te_db_pool_t *ids,
                             te_db_t *db, apr_pool_t *p,
                             const te_delivery_t *delivery,
                             te_event_outcome_e *outcome, int *followed);
+
+/* Handle several, in this order and in one transaction: all of them, or none
+ * but those that are `done` without it (kept, ignored). Those that are done
+ * already are left alone. Only one alone may have a row. When it fails, one by
+ * one may tell which it is. */
+te_db_err_e te_events_handle(const te_settings_t *settings, te_db_pool_t *ids,
+                             te_db_t *db, apr_pool_t *p,
+                             te_delivery_t *deliveries, int n, int *followed);
 
 /* Keep a message as a dead letter without handling it, under the identity
  * that can be read in it, else one told from its bytes. */

@@ -24,6 +24,7 @@ typedef struct te_settings_t {
     const char *dapr_token;             /* NULL: none */
     const char *pubsub;
     const char *topics[TE_TOPIC_COUNT];
+    int bulk_subscribe;                 /* ask the sidecar for batches */
     const char *source;                 /* of our CloudEvents */
     apr_interval_time_t publish_timeout;
     int publish_batch;                  /* events of one request */
@@ -31,6 +32,7 @@ typedef struct te_settings_t {
     apr_interval_time_t breaker_cooldown;
     int catch_up_skip;                  /* TaskEventsCatchUp Skip */
     apr_interval_time_t keep_answers;   /* of Idempotency-Key */
+    apr_interval_time_t keep_history;   /* of handled events; 0: for ever */
 } te_settings_t;
 
 #endif

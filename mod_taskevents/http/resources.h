@@ -13,8 +13,10 @@ te_route_fn te_tasks_create_route, te_tasks_get_route,
 te_route_fn te_tasks_list_route, te_tasks_occurrences_route;
 
 /* subscriptions.c */
-te_route_fn te_subscribe, te_deliver_tasks, te_deliver_reminders,
-    te_deliver_dead_letters;
+te_route_fn te_subscribe;
+
+/* deliveries.c */
+te_route_fn te_deliver_tasks, te_deliver_reminders, te_deliver_dead_letters;
 
 /* health.c */
 te_route_fn te_healthz, te_readyz, te_openapi;

@@ -14,7 +14,8 @@
 #define IDLE_CONNECTION_TTL apr_time_from_sec(300)
 #define PROBE_PATIENCE apr_time_from_msec(500)
 #define MESSAGE_MAX 400
-#define STATEMENT_NAME_MAX 64
+#define MOST_COMMANDS (2 + 2 * TE_DB_MOST_CALLS)    /* BEGIN, COMMIT, and to
+                                 * prepare and run each call */
 
 /* Sent on each new connection: no statement outlives a request's patience,
  * plain read committed, and text forms that timefmt can read. */
@@ -25,6 +26,12 @@ static const char session_setup[] =
     " SET client_encoding = 'UTF8'; SET TimeZone = 'UTC';"
     " SET DateStyle = 'ISO, YMD'; SET standard_conforming_strings = on";
 
+/* What a command of a pipeline is for. */
+typedef struct {
+    int prepares;               /* a statement, or -1 */
+    int call;                   /* whose result it brings, or -1 */
+} command_t;
+
 struct te_db_t {
     const te_db_settings_t *settings;
     te_db_pool_t *owner;                /* NULL: standalone */
@@ -32,14 +39,14 @@ struct te_db_t {
     apr_pool_t *connection_pool;        /* lives as long as the connection */
     apr_dbd_t *handle;
     PGconn *conn;                       /* NULL: not connected */
-    PGresult *last;
+    PGresult *results[TE_DB_MOST_CALLS];
     int unfinished;                     /* te_db_start without its end */
     apr_time_t deadline;
     char prepared[TE_STATEMENT_COUNT];
     unsigned int generation;            /* of the prepared statements' names */
-    int preparing;                      /* the call begins with it: which */
-    int commands;                       /* of the call */
-    int refused;                        /* the first that failed; -1: none */
+    command_t commands[MOST_COMMANDS];  /* of the pipeline under way */
+    int n_commands;
+    int refused;                        /* the first call that failed, or -1 */
     char message[MESSAGE_MAX];
     char constraint[64];
 };
@@ -76,8 +83,12 @@ static void note(te_db_t *db, const char *message)
 
 void te_db_clear(te_db_t *db)
 {
-    PQclear(db->last);
-    db->last = NULL;
+    int i;
+
+    for (i = 0; i < TE_DB_MOST_CALLS; ++i) {
+        PQclear(db->results[i]);
+        db->results[i] = NULL;
+    }
 }
 
 void te_db_close(te_db_t *db)
@@ -301,9 +312,26 @@ static te_db_err_e classify(te_db_t *db, const PGresult *r)
     return TE_DB_FAILED;
 }
 
-/* Read everything up to the sync. The statement's own result is the one at
- * index `wanted`; the first error of any command decides. */
-static te_db_err_e collect(te_db_t *db, int wanted)
+/* A command of the pipeline did what it was to do. */
+static void keep_result(te_db_t *db, int index, PGresult *r)
+{
+    command_t nothing = {-1, -1},
+              done = index < db->n_commands ? db->commands[index] : nothing;
+
+    if (done.prepares >= 0) {
+        db->prepared[done.prepares] = 1;
+    }
+    if (done.call >= 0) {
+        PQclear(db->results[done.call]);
+        db->results[done.call] = r;
+    }
+    else {
+        PQclear(r);
+    }
+}
+
+/* Read everything up to the sync; the first error of any command decides. */
+static te_db_err_e collect(te_db_t *db)
 {
     te_db_err_e err = TE_DB_OK;
     int index = 0, ok;
@@ -316,7 +344,7 @@ static te_db_err_e collect(te_db_t *db, int wanted)
         }
         if (r == NULL) {
             if (PQstatus(db->conn) != CONNECTION_OK
-                || ++index > db->commands) {
+                || ++index > db->n_commands) {
                 return TE_DB_LOST;
             }
             continue;
@@ -327,21 +355,15 @@ static te_db_err_e collect(te_db_t *db, int wanted)
             return err;
         case PGRES_TUPLES_OK:
         case PGRES_COMMAND_OK:
-            if (index == 0 && db->preparing >= 0) {
-                db->prepared[db->preparing] = 1;
-            }
-            if (index == wanted) {
-                te_db_clear(db);
-                db->last = r;
-                continue;
-            }
-            break;
+            keep_result(db, index, r);
+            continue;
         case PGRES_PIPELINE_ABORTED:
             break;
         default:
             if (err == TE_DB_OK) {
                 err = classify(db, r);
-                db->refused = index;
+                db->refused = index < db->n_commands
+                                  ? db->commands[index].call : -1;
             }
             break;
         }
@@ -352,57 +374,63 @@ static te_db_err_e collect(te_db_t *db, int wanted)
     }
 }
 
+static void note_command(te_db_t *db, int prepares, int call)
+{
+    db->commands[db->n_commands].prepares = prepares;
+    db->commands[db->n_commands].call = call;
+    ++db->n_commands;
+}
+
 static int send_simple(te_db_t *db, const char *sql)
 {
-    ++db->commands;
+    note_command(db, -1, -1);
     return PQsendQueryParams(db->conn, sql, 0, NULL, NULL, NULL, NULL, 0);
 }
 
-/* The name under which this connection knows a statement. */
-static const char *name_of(const te_db_t *db, te_statement_e statement,
-                           char *room, apr_size_t size)
+static int is_prepared(const te_db_t *db, te_statement_e statement)
 {
-    apr_snprintf(room, size, db->generation ? "%s/%u" : "%s",
-                 te_statement(statement)->name, db->generation);
-    return room;
+    int i;
+
+    for (i = 0; i < db->n_commands; ++i) {
+        if (db->commands[i].prepares == (int)statement) {
+            return 1;
+        }
+    }
+    return db->prepared[statement];
 }
 
-static int send_prepare(te_db_t *db, te_statement_e statement)
+static int send_call(te_db_t *db, const te_db_call_t *call, int number)
 {
-    char name[STATEMENT_NAME_MAX];
+    const te_statement_t *s = te_statement(call->statement);
+    char name[64];
 
-    db->preparing = (int)statement;
-    ++db->commands;
-    return PQsendPrepare(db->conn, name_of(db, statement, name, sizeof name),
-                         te_statement(statement)->sql, 0, NULL);
-}
-
-static int send_prepared(te_db_t *db, te_statement_e statement,
-                         const char *const *params)
-{
-    char name[STATEMENT_NAME_MAX];
-
-    ++db->commands;
-    return PQsendQueryPrepared(db->conn,
-                               name_of(db, statement, name, sizeof name),
-                               te_statement(statement)->params, params, NULL,
+    apr_snprintf(name, sizeof name, db->generation ? "%s/%u" : "%s", s->name,
+                 db->generation);
+    if (!is_prepared(db, call->statement)) {
+        if (!PQsendPrepare(db->conn, name, s->sql, 0, NULL)) {
+            return 0;
+        }
+        note_command(db, (int)call->statement, -1);
+    }
+    note_command(db, -1, number);
+    return PQsendQueryPrepared(db->conn, name, s->params, call->params, NULL,
                                NULL, 0);
 }
 
-/* Queue [prepare] [BEGIN] statement [COMMIT] sync. *wanted: the statement's
- * place among them. */
-static int send_all(te_db_t *db, te_statement_e statement, int tx,
-                    const char *const *params, int *wanted)
+/* Queue [BEGIN] {[prepare] statement} [COMMIT] sync. */
+static int send_all(te_db_t *db, int tx, const te_db_call_t *calls, int n)
 {
-    if (!db->prepared[statement] && !send_prepare(db, statement)) {
-        return 0;
-    }
+    int i;
+
     if ((tx & TE_TX_BEGIN) && !send_simple(db, "BEGIN")) {
         return 0;
     }
-    *wanted = db->commands;
-    return send_prepared(db, statement, params)
-           && (!(tx & TE_TX_COMMIT) || send_simple(db, "COMMIT"))
+    for (i = 0; i < n; ++i) {
+        if (!send_call(db, &calls[i], i)) {
+            return 0;
+        }
+    }
+    return (!(tx & TE_TX_COMMIT) || send_simple(db, "COMMIT"))
            && PQpipelineSync(db->conn) && flush(db);
 }
 
@@ -413,8 +441,8 @@ static int begin_call(te_db_t *db)
         return 0;
     }
     te_db_clear(db);
-    db->preparing = db->refused = -1;
-    db->commands = 0;
+    db->n_commands = 0;
+    db->refused = -1;
     db->message[0] = db->constraint[0] = '\0';
     if (db->conn == NULL) {
         note(db, "not connected");
@@ -434,9 +462,9 @@ static te_db_err_e lose(te_db_t *db)
 }
 
 /* A pipeline was sent: its end. */
-static te_db_err_e end_call(te_db_t *db, int wanted)
+static te_db_err_e end_call(te_db_t *db)
 {
-    te_db_err_e err = collect(db, wanted);
+    te_db_err_e err = collect(db);
 
     if (err == TE_DB_LOST || !PQexitPipelineMode(db->conn)) {
         return lose(db);
@@ -444,36 +472,53 @@ static te_db_err_e end_call(te_db_t *db, int wanted)
     return err;
 }
 
-static te_db_err_e end_statement(te_db_t *db, int wanted, PGresult **result)
+static te_db_err_e end_statement(te_db_t *db)
 {
-    te_db_err_e err = end_call(db, wanted);
+    te_db_err_e err = end_call(db);
 
     if (err != TE_DB_OK && err != TE_DB_LOST) {
         te_db_clear(db);
         te_db_rollback(db);
     }
-    *result = db->last;
+    return err;
+}
+
+int te_db_refused(const te_db_t *db)
+{
+    return db->refused;
+}
+
+te_db_err_e te_db_run_all(te_db_t *db, int tx, te_db_call_t *calls, int n)
+{
+    te_db_err_e err;
+    int i;
+
+    if (!begin_call(db) || !send_all(db, tx, calls, n)) {
+        return lose(db);
+    }
+    err = end_statement(db);
+    for (i = 0; i < n; ++i) {
+        calls[i].result = db->results[i];
+    }
     return err;
 }
 
 te_db_err_e te_db_run(te_db_t *db, te_statement_e statement, int tx,
                       const char *const *params, PGresult **result)
 {
-    int wanted;
+    te_db_call_t call = {statement, params, NULL};
+    te_db_err_e err = te_db_run_all(db, tx, &call, 1);
 
-    if (!begin_call(db) || !send_all(db, statement, tx, params, &wanted)) {
-        return lose(db);
-    }
-    return end_statement(db, wanted, result);
+    *result = call.result;
+    return err;
 }
 
 te_db_err_e te_db_start(te_db_t *db, te_statement_e statement,
                         const char *const *params)
 {
-    int wanted;
+    te_db_call_t call = {statement, params, NULL};
 
-    if (!begin_call(db)
-        || !send_all(db, statement, TE_TX_NONE, params, &wanted)) {
+    if (!begin_call(db) || !send_all(db, TE_TX_NONE, &call, 1)) {
         return lose(db);
     }
     db->unfinished = 1;
@@ -488,7 +533,7 @@ te_db_err_e te_db_finish(te_db_t *db)
         return TE_DB_OK;
     }
     db->unfinished = 0;
-    err = end_call(db, -1);
+    err = end_call(db);
     if (err != TE_DB_OK) {
         lose(db);
     }
@@ -498,58 +543,16 @@ te_db_err_e te_db_finish(te_db_t *db)
 te_db_err_e te_db_run_text(te_db_t *db, const char *sql, int n,
                            const char *const *params, PGresult **result)
 {
+    te_db_err_e err;
+
     if (!begin_call(db)
         || !PQsendQueryParams(db->conn, sql, n, NULL, params, NULL, NULL, 0)
         || !PQpipelineSync(db->conn) || !flush(db)) {
         return lose(db);
     }
-    db->commands = 1;
-    return end_statement(db, 0, result);
-}
-
-/* Prepare what of these is not yet, in round trips of their own: a connection
- * has them once. */
-static te_db_err_e prepare_all(te_db_t *db, const te_call_t *calls, int n)
-{
-    te_db_err_e err = TE_DB_OK;
-    int i;
-
-    for (i = 0; i < n && err == TE_DB_OK; ++i) {
-        if (db->prepared[calls[i].statement]) {
-            continue;
-        }
-        if (!begin_call(db) || !send_prepare(db, calls[i].statement)
-            || !PQpipelineSync(db->conn) || !flush(db)) {
-            return lose(db);
-        }
-        err = end_call(db, -1);
-    }
-    return err;
-}
-
-te_db_err_e te_db_run_together(te_db_t *db, const te_call_t *calls, int n,
-                               int *refused)
-{
-    te_db_err_e err = prepare_all(db, calls, n);
-    int i;
-
-    *refused = -1;
-    if (err != TE_DB_OK) {
-        return err;
-    }
-    if (!begin_call(db)) {
-        return lose(db);
-    }
-    for (i = 0; i < n; ++i) {
-        if (!send_prepared(db, calls[i].statement, calls[i].params)) {
-            return lose(db);
-        }
-    }
-    if (!PQpipelineSync(db->conn) || !flush(db)) {
-        return lose(db);
-    }
-    err = end_call(db, -1);
-    *refused = db->refused;
+    note_command(db, -1, 0);
+    err = end_statement(db);
+    *result = db->results[0];
     return err;
 }
 
@@ -559,13 +562,12 @@ static te_db_err_e run_simple(te_db_t *db, const char *sql)
     if (db->conn == NULL) {
         return TE_DB_LOST;
     }
-    db->preparing = -1;
-    db->commands = 0;
+    db->n_commands = 0;
     if (!PQenterPipelineMode(db->conn) || !send_simple(db, sql)
         || !PQpipelineSync(db->conn) || !flush(db)) {
         return lose(db);
     }
-    return end_call(db, -1);
+    return end_call(db);
 }
 
 te_db_err_e te_db_commit(te_db_t *db)

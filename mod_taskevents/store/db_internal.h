@@ -44,23 +44,27 @@ typedef enum {
 te_db_err_e te_db_run(te_db_t *db, te_statement_e statement, int tx,
                       const char *const *params, PGresult **result);
 
+/* One of the statements that go along in one round trip. */
+typedef struct te_db_call_t {
+    te_statement_e statement;
+    const char *const *params;          /* as te_db_run's */
+    PGresult *result;                   /* its rows, as te_db_run's */
+} te_db_call_t;
+
+#define TE_DB_MOST_CALLS 33
+
+/* Same for up to TE_DB_MOST_CALLS statements, in this order. Each sees what
+ * was committed before it began. Without TE_TX_BEGIN and outside of a
+ * transaction they are one of their own: all of them, or none. */
+te_db_err_e te_db_run_all(te_db_t *db, int tx, te_db_call_t *calls, int n);
+
+/* Which of them PostgreSQL refused when that failed; -1: none of them. */
+int te_db_refused(const te_db_t *db);
+
 /* Same for a statement put together for this one call; unnamed, so that its
  * plan fits its values. n: number of params. */
 te_db_err_e te_db_run_text(te_db_t *db, const char *sql, int n,
                            const char *const *params, PGresult **result);
-
-/* One of several statements. */
-typedef struct te_call_t {
-    te_statement_e statement;
-    const char *const *params;
-} te_call_t;
-
-/* Run n statements as one transaction: one round trip, one commit, all or
- * nothing (they share a sync, which PostgreSQL takes for one implicit
- * transaction). Their rows are not kept.
- * @param refused  the place of the one that PostgreSQL refused; -1: none */
-te_db_err_e te_db_run_together(te_db_t *db, const te_call_t *calls, int n,
-                               int *refused);
 
 /* Send a statement of its own transaction and do not wait: its end is awaited
  * by te_db_finish, or by the next call, which fails if it failed. Its rows
@@ -80,7 +84,15 @@ const char *te_db_from_int64(apr_pool_t *p, apr_int64_t value);
 
 /* text[] literals of PostgreSQL from and to arrays of const char *, in p. */
 const char *te_db_from_array(apr_pool_t *p, const apr_array_header_t *texts);
+const char *te_db_from_one(apr_pool_t *p, const char *text);
 apr_array_header_t *te_db_to_array(apr_pool_t *p, const char *literal);
+
+/* Rows as parameters, an array for each column: n empty ones of const char *,
+ * and their literals. */
+void te_db_columns(apr_pool_t *p, apr_array_header_t **columns, int n,
+                   int rows);
+void te_db_from_columns(apr_pool_t *p, apr_array_header_t *const *columns,
+                        int n, const char **params);
 
 /* The name of the constraint that the last TE_DB_TAKEN ran into, or "". */
 const char *te_db_constraint(const te_db_t *db);

@@ -26,7 +26,7 @@
 #include "../base/log.h"
 #include "task_row.h"
 
-#define MOST_TOGETHER 32
+#define MOST_TOGETHER (TE_DB_MOST_CALLS - 1)
 #define BATCH_BUDGET apr_time_from_sec(2)
 #define QUEUE_PATIENCE apr_time_from_msec(200)
 #define LOCK_PATIENCE "100"             /* ms */
@@ -42,7 +42,7 @@ typedef enum {
 typedef struct member_t {
     struct member_t *next;
     const char *user_id;
-    te_call_t call;
+    te_db_call_t call;
     apr_time_t deadline;
     state_e state;                      /* under the mutex */
     te_db_err_e err;
@@ -180,23 +180,24 @@ static te_db_err_e write_batch(te_group_t *g, te_db_t *db,
                                const batch_t *batch)
 {
     static const char *const patience[] = {LOCK_PATIENCE};
-    te_call_t calls[1 + MOST_TOGETHER] = {{TE_LOCK_PATIENCE, patience}};
+    te_db_call_t calls[1 + MOST_TOGETHER] = {{TE_LOCK_PATIENCE, patience,
+                                              NULL}};
     te_db_err_e err;
-    int i, refused;
+    int i;
 
     for (i = 0; i < batch->n; ++i) {
         calls[1 + i] = batch->members[i]->call;
     }
-    err = te_db_run_together(db, calls, 1 + batch->n, &refused);
+    err = te_db_run_all(db, TE_TX_NONE, calls, 1 + batch->n);
     if (err == TE_DB_OK) {
         return err;
     }
     te_log(TE_LOG_INFO, 0, "TE0203", "%d new tasks were not written together "
            "('%s': %s): each is tried by itself", batch->n,
            te_db_err_name(err), te_db_error(db));
-    if (err == TE_DB_BUSY && refused > 0) {
+    if (err == TE_DB_BUSY && te_db_refused(db) > 0) {
         apr_thread_mutex_lock(g->mutex);
-        note_slow(g, batch->members[refused - 1]->user_id);
+        note_slow(g, batch->members[te_db_refused(db) - 1]->user_id);
         apr_thread_mutex_unlock(g->mutex);
     }
     return err == TE_DB_LOST ? TE_DB_LOST : TE_DB_AGAIN;

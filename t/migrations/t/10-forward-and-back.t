@@ -31,9 +31,15 @@ $db->do(q{INSERT INTO taskevents.tasks (id, user_id, title, last_event_id, creat
           VALUES (1, 'alice', 'stays', gen_random_uuid(), now(), now())});
 $db->do(q{INSERT INTO taskevents.idempotency_keys (user_id, scope, key, fingerprint, status, body)
           VALUES ('alice', 'POST /api/alice/tasks', 'k', gen_random_uuid(), 201, '{}')});
+$db->do(q{INSERT INTO taskevents.processed_events (source, event_id, user_id, position, type, event, outcome, processed_at)
+          VALUES ('/s', 'a', 'alice', 1, 'task.created', '{"time":"2026-03-01T09:14:59.999999Z"}', 'handled', now()),
+                 ('/s', 'b', 'alice', 2, 'task.created', '{"time":"2026-03-01T14:45:00+05:45"}', 'handled', now()),
+                 ('/s', 'c', 'alice', 3, 'task.created', '{"time":"2026-03-01T09:15:00Z"}', 'handled', now()),
+                 ('/s', 'd', 'alice', 4, 'task.deleted', '{}', 'handled', '2026-03-01 10:01:00Z'),
+                 ('/s', 'e', NULL, NULL, 'task.deleted', '{}', 'ignored', now())});
 $db->disconnect;
 my $whole = schema_dump();
-for my $change (qw(series_gone zone_names task_search idempotency_keys)) {
+for my $change (qw(series_gone zone_names event_counts task_search idempotency_keys)) {
     ($status, $output) = sqitch('revert', '-y', '--to', "$change^");
     is $status, 0, "$change back" or diag $output;
 }
@@ -42,7 +48,13 @@ is connect_db()->selectrow_array('SELECT title FROM taskevents.tasks'), 'stays',
 ($status, $output) = sqitch('deploy');
 is $status, 0, 'and forward' or diag $output;
 is schema_dump(), $whole, 'the same as before';
-connect_db()->do('DELETE FROM taskevents.tasks');
+is_deeply connect_db()->selectcol_arrayref(q{
+        SELECT concat_ws(' ', user_id, quarter AT TIME ZONE 'UTC', type, n)
+          FROM taskevents.event_counts ORDER BY quarter, type}),
+    ['alice 2026-03-01 09:00:00 task.created 2', 'alice 2026-03-01 09:15:00 task.created 1',
+     'alice 2026-03-01 10:00:00 task.deleted 1'],
+    'what was handled before is counted, in the quarter of the hour in which it happened';
+connect_db()->do("DELETE FROM taskevents.$_") for qw(tasks processed_events event_counts);
 
 # what each verify script must notice
 my @sabotage = (
@@ -85,6 +97,15 @@ my @sabotage = (
     [task_search => 'DROP FUNCTION taskevents.fold'],
     [task_search => 'CREATE OR REPLACE FUNCTION taskevents.fold(word text) RETURNS text
                      LANGUAGE sql IMMUTABLE RETURN lower(word COLLATE "C")'],
+    [event_counts => 'ALTER TABLE taskevents.event_counts DROP CONSTRAINT event_counts_pkey'],
+    [event_counts => 'ALTER TABLE taskevents.event_counts ALTER type TYPE text COLLATE "default"'],
+    [event_counts => 'ALTER TABLE taskevents.event_counts DROP CONSTRAINT event_counts_quarter_begins'],
+    [event_counts => 'ALTER TABLE taskevents.event_counts RESET (fillfactor)'],
+    [event_counts => 'DROP INDEX taskevents.event_counts_oldest'],
+    [event_counts => q{CREATE OR REPLACE FUNCTION taskevents.quarter_of(at timestamptz) RETURNS timestamptz
+                     LANGUAGE sql IMMUTABLE RETURN date_trunc('hour', at, 'UTC')}],
+    [event_counts => 'CREATE OR REPLACE FUNCTION taskevents.schema_version() RETURNS integer
+                      LANGUAGE sql IMMUTABLE RETURN 2'],
 );
 for my $case (@sabotage) {
     my ($change, $sql) = @$case;

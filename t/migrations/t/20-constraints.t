@@ -24,6 +24,7 @@ my %base = (
                       first_failed_at => '2026-01-01Z', last_failed_at => '2026-01-01Z' },
     idempotency_keys => { user_id => 'alice', scope => 'POST /api/alice/tasks', key => 'k', fingerprint => "${uuid}1",
                           status => 201, body => '{}' },
+    event_counts => { user_id => 'alice', quarter => '2026-01-01 09:15Z', type => 'task.created', n => 1 },
 );
 
 # Inserts the base row with changes and takes it back: undef or the constraint.
@@ -130,6 +131,13 @@ refused(idempotency_keys_only_success => idempotency_keys => status => $_) for 0
 allowed(idempotency_keys => etag => '"1"', location => '/api/alice/tasks/1');
 refused("not null $_" => idempotency_keys => $_ => undef) for qw(user_id scope key fingerprint status body created_at);
 
+# counts
+allowed(event_counts => quarter => $_) for '2026-01-01Z', '2026-01-01 09:45Z', '2026-01-01 09:00+05:45', '1999-12-31 23:45Z';
+refused(event_counts_quarter_begins => event_counts => quarter => $_)
+    for '2026-01-01 09:14Z', '2026-01-01 09:15:00.000001Z', '1999-12-31 23:46Z';
+refused(event_counts_counted => event_counts => n => $_) for -1, 0;
+refused("not null $_" => event_counts => $_ => undef) for qw(user_id quarter type n);
+
 # uniqueness, two rows at a time
 sub pair_refused_by
 {
@@ -163,6 +171,9 @@ is pair_refused_by(dead_letters => {}, { stage => 'deadletter' }), undef, 'stage
 is pair_refused_by(idempotency_keys => {}, { fingerprint => "${uuid}3", status => 200 }), 'idempotency_keys_pkey', 'a key has one answer';
 is pair_refused_by(idempotency_keys => {}, $_->[1]), undef, "the same key, another $_->[0], is another key"
     for [user => { user_id => 'Alice' }], [path => { scope => 'POST /api/alice/tasks/1/complete' }], [spelling => { key => 'K' }];
+is pair_refused_by(event_counts => {}, { n => 2 }), 'event_counts_pkey', 'a count exists once';
+is pair_refused_by(event_counts => {}, $_), undef, "@{[%$_]} counts apart"
+    for { user_id => 'bob' }, { type => 'task.deleted' }, { quarter => '2026-01-01 09:30Z' };
 
 # "C" collation: byte order whatever the locale of the database
 is_deeply $db->selectcol_arrayref(
