@@ -56,7 +56,8 @@
 
 /* Of the last task of a series: what the series kept of it, or else this. */
 #define OR_GONE(this, name) \
-    "CASE WHEN s.gone IS NULL THEN " this " ELSE g." name " END AS " name
+    "CASE WHEN g.occurrence IS NULL THEN " this " ELSE g." name " END" \
+    " AS " name
 
 #define LIST_TAIL \
     " ORDER BY created_at DESC, id DESC LIMIT $2::int"
@@ -316,6 +317,7 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         " RETURNING user_id, series_id, occurrence, title, description,"
         "  priority, tags, due_date, completed_at"
         "), g AS (UPDATE taskevents.series u SET gone = jsonb_build_object("
+        "  'occurrence', t.occurrence,"
         "  'title', t.title, 'description', t.description,"
         "  'priority', t.priority, 'tags', t.tags,"
         "  'due_date', t.due_date, 'completed_at', t.completed_at)"
@@ -386,7 +388,8 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         "UPDATE taskevents.series SET ended_at = $2::timestamptz"
         " WHERE series_id = $1::uuid AND ended_at IS NULL"},
     /* The next task of a series whose row this transaction has locked. What
-     * the series kept of a last task that is gone goes before $2 to $7.
+     * the series kept of a last task that is gone goes before $2 to $7; its
+     * number says that it is the last one, for an older build lets it lie.
      * $1 id $2 title $3 description $4 priority $5 tags $6 this due date
      * $7 completion of this task $8 not before (or NULL) $9 series $10 now
      * $11 event id -> the task; no row when the calendar ends first */
@@ -399,9 +402,11 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         OR_GONE("$6::timestamptz", "due_date") ", "
         OR_GONE("$7::timestamptz", "completed_at")
         "  FROM taskevents.series s LEFT JOIN LATERAL jsonb_to_record(s.gone)"
-        "   AS g(title text, description text, priority smallint,"
-        "    tags text[], due_date timestamptz, completed_at timestamptz)"
-        "   ON s.gone IS NOT NULL WHERE s.series_id = $9::uuid"
+        "   AS g(occurrence int, title text, description text,"
+        "    priority smallint, tags text[], due_date timestamptz,"
+        "    completed_at timestamptz)"
+        "   ON g.occurrence = s.last_occurrence"
+        "  WHERE s.series_id = $9::uuid"
         "), d AS (SELECT f.series_id, f.title, f.description, f.priority,"
         "  f.tags, coalesce(f.anchor_due, f.completed_at) AS anchor,"
         "  taskevents.next_due(coalesce(f.anchor_due, f.completed_at),"
