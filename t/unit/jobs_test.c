@@ -6,6 +6,7 @@
 #include "../../mod_taskevents/base/json.h"
 #include "../../mod_taskevents/base/timefmt.h"
 #include "../../mod_taskevents/core/jobs.h"
+#include "../../mod_taskevents/store/reminders.h"
 #include "cases.h"
 #include "reminding.h"
 #include "server.h"

@@ -16,11 +16,14 @@
     history      a user's handled events are not counted 1, 2, 3 ...
     successor    a completed occurrence has no next one, or two
     cause        an occurrence that no completion made
+    reminder     of a task that asks for none, or none; early, twice, untold
     dead letter  what nobody expects there
     outbox       not empty at the end
     strange      an answer that fits no state that the service can be in
 """
 from collections import Counter, defaultdict
+
+import reminders
 
 TOPICS = ("tasks", "reminders")
 ACKNOWLEDGED = (200, 201, 204)
@@ -66,6 +69,7 @@ class Checker:
         self.check_asked()
         self.check_tasks()
         self.check_series()
+        reminders.check(self)
         self.check_leftovers()
         self.count()
         return self.findings
