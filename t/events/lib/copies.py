@@ -9,13 +9,20 @@ from psql import psql
 
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TASK_ID = re.compile(r'("(?:task_id|id)": ?|"tasks/)(\d+)')
-# What belongs to a user; the outbox stays with the originals.
-TABLES = ("tasks", "series", "streams", "processed_events")
+STAYS = ("outbox", "dead_letters", "idempotency_keys")     # with the originals
 IDS = 10**12            # above what the service gives out
 
 
-def table(name):
-    """Its columns that can be written."""
+def tables():
+    """Those of what belongs to users."""
+    return [name for name in psql(
+        "SELECT table_name FROM information_schema.columns WHERE"
+        " table_schema = 'taskevents' AND column_name = 'user_id' ORDER BY 1")
+        if name not in STAYS]
+
+
+def columns_of(name):
+    """Those that can be written."""
     return psql("SELECT column_name FROM information_schema.columns WHERE"
                 f" table_schema = 'taskevents' AND table_name = '{name}'"
                 " AND is_generated = 'NEVER' AND identity_generation IS NULL"
@@ -33,7 +40,7 @@ class Copies:
         rows = psql(f"SELECT id FROM taskevents.tasks WHERE {mine(users)}")
         self.task_ids = sorted(map(int, rows))
         self.names = re.compile("|".join(map(re.escape, users)))
-        for name in TABLES:
+        for name in tables():
             self.copy(name)
 
     def user(self, user, n):
@@ -60,7 +67,7 @@ class Copies:
         return self.names.sub(lambda m: self.user(m[0], n), text)
 
     def copy(self, name):
-        columns = table(name)
+        columns = columns_of(name)
         rows = psql(f"SELECT to_jsonb(t) FROM taskevents.{name} t"
                     f" WHERE {mine(self.users)}")
         if name == "processed_events":      # whose text nobody reads here

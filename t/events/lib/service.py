@@ -125,17 +125,18 @@ class Service:
             if answer != (200, b""):
                 raise AssertionError(f"delivery of {event}: {answer}")
 
-    def events(self, *users):
+    def events(self, *users, topic="tasks"):
         """What was published, as nobody takes it out of the outbox here."""
         return psql("SELECT event FROM taskevents.outbox WHERE user_id IN ("
                     + ",".join(f"'{user}'" for user in users)
-                    + ") ORDER BY user_id, topic, sequence")
+                    + f") AND topic = '{topic}' ORDER BY user_id, sequence")
 
     def drain(self, *users, known=()):
         """Deliver what there is and what comes of it; all that there was."""
         done = list(known)
         while True:
-            new = [e for e in self.events(*users) if e not in done]
+            new = [e for topic in ("tasks", "reminders")
+                   for e in self.events(*users, topic=topic) if e not in done]
             if not new:
                 return done
             self.deliver(*new)
