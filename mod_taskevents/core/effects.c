@@ -255,8 +255,9 @@ static te_db_err_e receive_all(batch_t *b)
             return err;
         }
         if (m->type != NULL && b->n > 1) {
-            key = apr_pstrcat(b->pool, m->h.event->source, "\n",
-                              m->h.event->id, NULL);
+            key = apr_psprintf(b->pool, "%" APR_SIZE_T_FMT " %s%s",
+                               strlen(m->h.event->source),
+                               m->h.event->source, m->h.event->id);
             m->copy = apr_hash_get(seen, key, APR_HASH_KEY_STRING) != NULL;
             apr_hash_set(seen, key, APR_HASH_KEY_STRING, m);
         }

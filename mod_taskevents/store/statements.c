@@ -6,7 +6,7 @@
  * - Order of locks everywhere: history counters -> processed_events and
  *   event_counts -> tasks -> series -> reminders -> notifications -> streams
  *   -> outbox. A statement that locks several rows of a table does so in the
- *   order of its key, or passes over what others hold, and a transaction of
+ *   order of its key, or passes over what others hold; a transaction of
  *   several users has these in the order of their ids
  *   (store/group_commit.c).
  * - No `*`: a migration that adds a column must not change a result. */

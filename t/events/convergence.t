@@ -131,7 +131,7 @@ class Order:
         self.known = {json.loads(copies.text(e, n))["id"] for e in events}
         mine = [copies.text(e, n) for e in events]
         if n:               # 0: as it happened
-            mine += self.rng.choices(mine, k=len(mine) // 3)
+            mine += self.rng.choices(mine, k=self.rng.randint(1, len(mine)))
             self.rng.shuffle(mine)
         half = self.rng.randint(0, len(mine)) if n else len(mine)
         self.now, self.later, self.all = mine[:half], mine[half:], mine

@@ -44,8 +44,7 @@ httpd_configure_as() {
         mapfile -t words <"$RUN/httpd/environment"
     fi
     as_service
-    CMD=("${AS[@]}" env "${words[@]}" "$(httpd_program)" -d "$RUN/httpd" -f "$conf"
-        -D FOREGROUND)
+    CMD=("${AS[@]}" env "${words[@]}" "$(httpd_program)" -d "$RUN/httpd" -f "$conf" -D FOREGROUND)
     CONF=("$conf" "$RUN/secrets/oidc.conf" "$RUN/httpd/modules/mod_taskevents.so")
 }
 
