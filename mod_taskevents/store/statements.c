@@ -524,7 +524,10 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
      * read all of it were the least work, and an hour later it is not. */
     [TE_OUTBOX_SESSION] = {"te_outbox_session", 0,
         "SELECT set_config('enable_seqscan', 'off', false),"
-        " set_config('enable_bitmapscan', 'off', false)"},
+        " set_config('enable_bitmapscan', 'off', false),"
+        /* by what it guesses of a recursion the read would be compiled
+         * each time */
+        " set_config('jit', 'off', false)"},
     [TE_OUTBOX_HEADS] = {"te_outbox_heads", 5, outbox_heads},
     [TE_OUTBOX_TAIL] = {"te_outbox_tail", 3, outbox_tail},
     [TE_OUTBOX_OF_STREAMS] = {"te_outbox_of_streams", 4, outbox_of_streams},

@@ -210,6 +210,7 @@ START_TEST(statistics_of_an_empty_outbox_do_not_spoil_the_plans)
     }
     ck_assert_ptr_nonnull(strstr(plan, "outbox_pkey"));
     ck_assert_msg(strstr(plan, "Seq Scan") == NULL, "%s", plan);
+    ck_assert_msg(strstr(plan, "JIT") == NULL, "%s", plan);
 }
 END_TEST
 
