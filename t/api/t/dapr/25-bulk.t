@@ -94,6 +94,8 @@ my ($xt, $yt) = (recurring($x), recurring($y));
 complete($_->[0], $_->[1]) for [$x, $xt], [$y, $yt];
 my ($x1, $x2) = events($x);
 my ($y1, $y2) = events($y);
+# without a due date it has no reminder, and so needs no task
+$x1 = { %$x1, data => { %{ $x1->{data} }, task => { %{ $x1->{data}{task} }, due_date => undef } } };
 my $later = { %$x1, id => sprintf('88888888-8888-4888-8888-%012d', $$), type => 'task.updated' };
 my $holder = DBI->connect('dbi:Pg:', undef, undef, { RaiseError => 1, AutoCommit => 1 });
 $holder->begin_work;
