@@ -26,6 +26,8 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "core/forget.h"
+#include "core/jobs.h"
+#include "core/sweep.h"
 #include "http/access.h"
 #include "http/app.h"
 #include "http/directives.h"
@@ -194,6 +196,12 @@ static int check_process(apr_pool_t *pconf, server_rec *s)
                      "or set TaskEventsDaprURL");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    if (process->settings.reminder_late >= process->settings.reminder_lead) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "TE0016: "
+                     "TaskEventsReminderLate is for tasks that are due within "
+                     "the TaskEventsReminderLead, and must be shorter");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
     if (check_topics(s, &process->settings) != OK) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -245,6 +253,13 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
 /* What is done in the database beside requests and events. */
 static const te_chore_t chores[] = {
     {"forget", apr_time_from_sec(60), TE_CHORE_LOCK_FORGET, te_forget, NULL},
+    {"sweep", apr_time_from_sec(1), TE_CHORE_LOCK_SWEEP, te_sweep, NULL},
+};
+
+/* What others are called for: they may be slow, so beside the ones above. */
+static const te_chore_t outside_chores[] = {
+    {"jobs", apr_time_from_sec(1), TE_CHORE_LOCK_JOBS, te_jobs,
+     te_jobs_create},
 };
 
 static apr_status_t end_child(void *data)
@@ -253,11 +268,13 @@ static apr_status_t end_child(void *data)
 
     app = NULL;
     te_chores_stop(ending->chores);
+    te_chores_stop(ending->outside_chores);
     if (ending->publisher != NULL) {
         te_publisher_stop(ending->publisher);
         te_publisher_join(ending->publisher);
     }
     te_chores_join(ending->chores);
+    te_chores_join(ending->outside_chores);
     if (!te_db_pool_close(ending->db, CLOSE_WAIT)) {
         te_log(TE_LOG_WARNING, 0, "TE0010", "a request still had a database "
                "connection when the child ended");
@@ -293,8 +310,16 @@ static apr_status_t start_child(apr_pool_t *pchild, te_app_t *starting)
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    return te_chores_start(&starting->chores, chores,
-                           (int)(sizeof chores / sizeof chores[0]),
+    rv = te_chores_start(&starting->chores, chores,
+                         (int)(sizeof chores / sizeof chores[0]),
+                         starting->settings, starting->db,
+                         starting->publisher, pchild);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    return te_chores_start(&starting->outside_chores, outside_chores,
+                           (int)(sizeof outside_chores
+                                 / sizeof outside_chores[0]),
                            starting->settings, starting->db,
                            starting->publisher, pchild);
 }
@@ -328,6 +353,7 @@ static void child_stopping(apr_pool_t *pchild, int graceful)
     if (ending != NULL) {
         te_publisher_stop(ending->publisher);
         te_chores_stop(ending->chores);
+        te_chores_stop(ending->outside_chores);
     }
 }
 

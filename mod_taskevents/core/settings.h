@@ -33,6 +33,10 @@ typedef struct te_settings_t {
     int catch_up_skip;                  /* TaskEventsCatchUp Skip */
     apr_interval_time_t keep_answers;   /* of Idempotency-Key */
     apr_interval_time_t keep_history;   /* of handled events; 0: for ever */
+    apr_interval_time_t keep_notifications;
+    apr_interval_time_t reminder_lead;
+    apr_interval_time_t reminder_late;  /* 0: off */
+    int jobs;                           /* a scheduler has jobs for them */
 } te_settings_t;
 
 #endif

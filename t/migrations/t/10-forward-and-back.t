@@ -37,9 +37,15 @@ $db->do(q{INSERT INTO taskevents.processed_events (source, event_id, user_id, po
                  ('/s', 'c', 'alice', 3, 'task.created', '{"time":"2026-03-01T09:15:00Z"}', 'handled', now()),
                  ('/s', 'd', 'alice', 4, 'task.deleted', '{}', 'handled', '2026-03-01 10:01:00Z'),
                  ('/s', 'e', NULL, NULL, 'task.deleted', '{}', 'ignored', now())});
+$db->do(q{INSERT INTO taskevents.reminders (id, task_id, user_id, due_date, due_since, remind_at, event_id,
+            correlation_id, traceparent)
+          VALUES (gen_random_uuid(), 1, 'alice', now() + interval '2 days', now(), now() + interval '1 day',
+            gen_random_uuid(), 'c', '00-')});
+$db->do(q{INSERT INTO taskevents.notifications (user_id, type, title, message, task_id, reminder_id)
+          VALUES ('alice', 'task_reminder', 'stays', 'm', 1, gen_random_uuid())});
 $db->disconnect;
 my $whole = schema_dump();
-for my $change (qw(series_gone zone_names event_counts task_search idempotency_keys)) {
+for my $change (qw(series_gone zone_names reminders event_counts task_search idempotency_keys)) {
     ($status, $output) = sqitch('revert', '-y', '--to', "$change^");
     is $status, 0, "$change back" or diag $output;
 }
@@ -106,6 +112,16 @@ my @sabotage = (
                      LANGUAGE sql IMMUTABLE RETURN date_trunc('hour', at, 'UTC')}],
     [event_counts => 'CREATE OR REPLACE FUNCTION taskevents.schema_version() RETURNS integer
                       LANGUAGE sql IMMUTABLE RETURN 2'],
+    [reminders => 'ALTER TABLE taskevents.tasks DROP COLUMN due_since'],
+    [reminders => 'ALTER TABLE taskevents.reminders DROP COLUMN job_retry_at'],
+    [reminders => 'DROP INDEX taskevents.reminders_one_scheduled'],
+    [reminders => 'ALTER TABLE taskevents.reminders DROP CONSTRAINT reminders_task_id_due_since_key'],
+    [reminders => 'ALTER TABLE taskevents.reminders DROP CONSTRAINT reminders_state_known'],
+    [reminders => 'DROP TABLE taskevents.notifications'],
+    [reminders => 'ALTER TABLE taskevents.notifications DROP CONSTRAINT notifications_reminder_id_key'],
+    [reminders => 'DROP INDEX taskevents.notifications_unread'],
+    [reminders => 'CREATE OR REPLACE FUNCTION taskevents.schema_version() RETURNS integer
+                   LANGUAGE sql IMMUTABLE RETURN 4'],
 );
 for my $case (@sabotage) {
     my ($change, $sql) = @$case;
