@@ -56,7 +56,8 @@
 
 /* Of the last task of a series: what the series kept of it, or else this. */
 #define OR_GONE(this, name) \
-    "CASE WHEN s.gone IS NULL THEN " this " ELSE g." name " END AS " name
+    "CASE WHEN g.occurrence IS NULL THEN " this " ELSE g." name " END" \
+    " AS " name
 
 #define LIST_TAIL \
     " ORDER BY created_at DESC, id DESC LIMIT $2::int"
@@ -91,6 +92,37 @@ static const char outbox_heads[] =
     "    FROM taskevents.outbox o WHERE o.shard = d.shard"
     "      AND o.user_id = d.user_id AND o.topic = d.topic"
     "    ORDER BY o.sequence LIMIT $5::int) o";
+
+/* The table's rows from a place on, which PostgreSQL reads without an index.
+ * A row even if there is no stream. $2 the place, $3 streams at most. */
+static const char outbox_tail[] =
+    "WITH t AS MATERIALIZED ("
+    " SELECT ctid AS place, shard, user_id, topic FROM taskevents.outbox"
+    "  WHERE ctid >= $2::tid)"
+    " SELECT s.user_id, s.topic, e.first_alive, e.blocks, e.dead FROM ("
+    "  SELECT coalesce((SELECT (min(place)::text::point)[0]::bigint FROM t),"
+    "    -1) AS first_alive,"
+    "   pg_relation_size('taskevents.outbox')"
+    "    / current_setting('block_size')::int AS blocks,"
+    "   pg_stat_get_dead_tuples('taskevents.outbox'::regclass) AS dead) e"
+    " LEFT JOIN (SELECT DISTINCT user_id, topic FROM t"
+    "  WHERE shard = ANY ($1::smallint[]) LIMIT $3::int) s ON true";
+
+/* $1 users $2 topics $3 numbers behind which to look $4 events of a stream;
+ * rows as outbox_heads */
+#define OF_STREAM \
+    " FROM taskevents.outbox o WHERE o.shard = taskevents.shard_of(s.user_id)" \
+    "  AND o.user_id = s.user_id AND o.topic = s.topic" \
+    "  AND o.sequence > s.above ORDER BY o.sequence"
+static const char outbox_of_streams[] =
+    "SELECT o.shard, o.user_id, o.topic, o.sequence, o.event_id, o.event,"
+    "  o.attempts"
+    " FROM unnest($1::text[], $2::text[], $3::bigint[])"
+    "  AS s(user_id, topic, above)"
+    " CROSS JOIN LATERAL (SELECT o.retry_at" OF_STREAM " LIMIT 1) f"
+    " CROSS JOIN LATERAL (SELECT o.shard, o.user_id, o.topic, o.sequence,"
+    "  o.event_id, o.event, o.attempts" OF_STREAM " LIMIT $4::int) o"
+    " WHERE f.retry_at <= clock_timestamp()";
 
 /* n rows of a stream take the numbers up to `last`, in the order of v.n. */
 #define NUMBERED(last) \
@@ -197,27 +229,14 @@ static const char events_seen[] =
     "   WHERE n.user_id = $1::text" which \
     "   AND n.id < coalesce($3::bigint, 9223372036854775807)" \
     "   ORDER BY n.id DESC LIMIT $2::int) n ON true ORDER BY n.id DESC"
-/* The age of the oldest event of each stream, by the same skipping. What the
- * envelope says of itself is found by its form: PostgreSQL need not read the
- * whole event as JSON. */
-#define EVENT_TIME(event) "substring(" event " from '\"time\":\"([^\"]{20,27})\"')"
-#define MEASURED_STREAMS "5000"
+
+/* Of all events: the table is read once, whatever became of its index. A time
+ * is found by its place in the envelope: the event need not be read as JSON. */
+#define TIME_MARK "'\"time\":\"'"
 static const char outbox_size[] =
-    "WITH RECURSIVE h AS (("
-    " SELECT o.shard, o.user_id, o.topic, " EVENT_TIME("o.event") " AS at"
-    "  FROM taskevents.outbox o"
-    "  ORDER BY o.shard, o.user_id, o.topic, o.sequence LIMIT 1)"
-    " UNION ALL"
-    " SELECT f.shard, f.user_id, f.topic, f.at"
-    "  FROM h CROSS JOIN LATERAL ("
-    "   SELECT o.shard, o.user_id, o.topic, " EVENT_TIME("o.event") " AS at"
-    "    FROM taskevents.outbox o"
-    "    WHERE (o.shard, o.user_id, o.topic) > (h.shard, h.user_id, h.topic)"
-    "    ORDER BY o.shard, o.user_id, o.topic, o.sequence LIMIT 1) f)"
-    " SELECT (SELECT count(*) FROM taskevents.outbox),"
-    "  (SELECT greatest(0, coalesce(round(extract(epoch FROM"
-    "    clock_timestamp() - min(at)::timestamptz), 3), 0))"
-    "   FROM (SELECT at FROM h LIMIT " MEASURED_STREAMS ") AS first)";
+    "SELECT count(*), greatest(0, coalesce(round(extract(epoch FROM"
+    " clock_timestamp() - min(substr(event, strpos(event, " TIME_MARK ") + 8,"
+    " 27))::timestamptz), 3), 0)) FROM taskevents.outbox";
 
 #define DEAD_LETTER_CONFLICT \
     " ON CONFLICT (stage, source, event_id) DO UPDATE SET" \
@@ -257,7 +276,8 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         "SELECT " TE_TASK_COLUMNS("") ", pg_current_xact_id()"
         " FROM taskevents.tasks"
         " WHERE id = $1::bigint AND user_id = $2::text FOR NO KEY UPDATE"},
-    /* $1 ids $2 users -> those tasks that there are */
+    /* The same for several, which is planned anew for each call.
+     * $1 ids $2 users -> those that there are */
     [TE_TASKS_HOLD] = {"te_tasks_hold", 2,
         "SELECT " TE_TASK_COLUMNS("") " FROM taskevents.tasks"
         " WHERE id = ANY ($1::bigint[]) AND user_id = ANY ($2::text[])"
@@ -297,6 +317,7 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         " RETURNING user_id, series_id, occurrence, title, description,"
         "  priority, tags, due_date, completed_at"
         "), g AS (UPDATE taskevents.series u SET gone = jsonb_build_object("
+        "  'occurrence', t.occurrence,"
         "  'title', t.title, 'description', t.description,"
         "  'priority', t.priority, 'tags', t.tags,"
         "  'due_date', t.due_date, 'completed_at', t.completed_at)"
@@ -336,12 +357,14 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         " SELECT n, due FROM f WHERE ahead > 0 AND due IS NOT NULL"
         " LIMIT $4::int"},
 
-    /* $1 series $2 user -> last number used, whether it has ended */
+    /* $1 series $2 user -> series, user, last number used, whether it has
+     * ended */
     [TE_SERIES_LOCK] = {"te_series_lock", 2,
-        "SELECT last_occurrence, ended_at IS NOT NULL FROM taskevents.series"
+        "SELECT series_id, user_id, last_occurrence, ended_at IS NOT NULL"
+        " FROM taskevents.series"
         " WHERE series_id = $1::uuid AND user_id = $2::text"
         " FOR NO KEY UPDATE"},
-    /* $1 series $2 users -> those that there are */
+    /* The same for several. $1 series $2 users -> those that there are */
     [TE_SERIES_HOLD] = {"te_series_hold", 2,
         "SELECT series_id, user_id, last_occurrence, ended_at IS NOT NULL"
         " FROM taskevents.series WHERE series_id = ANY ($1::uuid[])"
@@ -365,7 +388,8 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         "UPDATE taskevents.series SET ended_at = $2::timestamptz"
         " WHERE series_id = $1::uuid AND ended_at IS NULL"},
     /* The next task of a series whose row this transaction has locked. What
-     * the series kept of a last task that is gone goes before $2 to $7.
+     * the series kept of a last task that is gone goes before $2 to $7; its
+     * number says that it is the last one, for an older build lets it lie.
      * $1 id $2 title $3 description $4 priority $5 tags $6 this due date
      * $7 completion of this task $8 not before (or NULL) $9 series $10 now
      * $11 event id -> the task; no row when the calendar ends first */
@@ -378,9 +402,11 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         OR_GONE("$6::timestamptz", "due_date") ", "
         OR_GONE("$7::timestamptz", "completed_at")
         "  FROM taskevents.series s LEFT JOIN LATERAL jsonb_to_record(s.gone)"
-        "   AS g(title text, description text, priority smallint,"
-        "    tags text[], due_date timestamptz, completed_at timestamptz)"
-        "   ON s.gone IS NOT NULL WHERE s.series_id = $9::uuid"
+        "   AS g(occurrence int, title text, description text,"
+        "    priority smallint, tags text[], due_date timestamptz,"
+        "    completed_at timestamptz)"
+        "   ON g.occurrence = s.last_occurrence"
+        "  WHERE s.series_id = $9::uuid"
         "), d AS (SELECT f.series_id, f.title, f.description, f.priority,"
         "  f.tags, coalesce(f.anchor_due, f.completed_at) AS anchor,"
         "  taskevents.next_due(coalesce(f.anchor_due, f.completed_at),"
@@ -494,7 +520,14 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         "   AND a.state = 'idle' AND a.state_change < clock_timestamp()"
         "    - $2::int * interval '1 second') AS frozen"
         " WHERE pg_terminate_backend(pid)"},
+    /* An outbox that was empty when its statistics were taken looks as if to
+     * read all of it were the least work, and an hour later it is not. */
+    [TE_OUTBOX_SESSION] = {"te_outbox_session", 0,
+        "SELECT set_config('enable_seqscan', 'off', false),"
+        " set_config('enable_bitmapscan', 'off', false)"},
     [TE_OUTBOX_HEADS] = {"te_outbox_heads", 5, outbox_heads},
+    [TE_OUTBOX_TAIL] = {"te_outbox_tail", 3, outbox_tail},
+    [TE_OUTBOX_OF_STREAMS] = {"te_outbox_of_streams", 4, outbox_of_streams},
     /* $1 shards $2 users $3 topics $4 sequences; a delete that is lost in a
      * crash repeats events, which consumers tell by their ids */
     [TE_OUTBOX_ACCEPTED] = {"te_outbox_accepted", 4,

@@ -205,8 +205,8 @@ te_db_err_e te_series_lock(te_db_t *db, apr_pool_t *p, const char *series_id,
     *ended = 0;
     err = te_db_run(db, TE_SERIES_LOCK, TE_TX_NONE, params, &r);
     if (err == TE_DB_OK && PQntuples(r) > 0) {
-        *last = (int)te_db_int64(r, 0, 0);
-        *ended = PQgetvalue(r, 0, 1)[0] == 't';
+        *last = (int)te_db_int64(r, 0, 2);
+        *ended = PQgetvalue(r, 0, 3)[0] == 't';
     }
     return err;
 }

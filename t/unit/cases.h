@@ -31,6 +31,7 @@ TCase *db_pool_tests(void);
 TCase *group_commit_tests(void);
 TCase *group_commit_away_tests(void);
 TCase *handling_tests(void);
+TCase *heads_tests(void);
 TCase *jobs_tests(void);
 TCase *reminders_tests(void);
 TCase *sweep_tests(void);
