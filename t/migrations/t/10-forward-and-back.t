@@ -23,7 +23,7 @@ for my $round ('first', 'second') {
 my ($status, $output) = sqitch('deploy');
 is $status, 0, 'forward with nothing to do is no error' or diag $output;
 
-is connect_db()->selectrow_array('SELECT taskevents.schema_version()'), 3, 'schema version';
+is connect_db()->selectrow_array('SELECT taskevents.schema_version()'), 4, 'schema version';
 
 # one change back with rows in it, and forward again: the others stay as they are
 my $db = connect_db();
@@ -37,9 +37,12 @@ $db->do(q{INSERT INTO taskevents.processed_events (source, event_id, user_id, po
                  ('/s', 'c', 'alice', 3, 'task.created', '{"time":"2026-03-01T09:15:00Z"}', 'handled', now()),
                  ('/s', 'd', 'alice', 4, 'task.deleted', '{}', 'handled', '2026-03-01 10:01:00Z'),
                  ('/s', 'e', NULL, NULL, 'task.deleted', '{}', 'ignored', now())});
+$db->do(q{INSERT INTO taskevents.dead_letters (stage, event_id, body, body_size, reason, state, first_failed_at, last_failed_at)
+          VALUES ('handle', 'open', 'x', 1, 'r', 'open', now(), now()),
+                 ('handle', 'closed', 'x', 1, 'r', 'discarded', now(), now())});
 $db->disconnect;
 my $whole = schema_dump();
-for my $change (qw(event_counts task_search idempotency_keys)) {
+for my $change (qw(dead_letter_work event_counts task_search idempotency_keys)) {
     ($status, $output) = sqitch('revert', '-y', '--to', "$change^");
     is $status, 0, "$change back" or diag $output;
 }
@@ -54,7 +57,11 @@ is_deeply connect_db()->selectcol_arrayref(q{
     ['alice 2026-03-01 09:00:00 task.created 2', 'alice 2026-03-01 09:15:00 task.created 1',
      'alice 2026-03-01 10:00:00 task.deleted 1'],
     'what was handled before is counted, in the quarter of the hour in which it happened';
-connect_db()->do("DELETE FROM taskevents.$_") for qw(tasks processed_events event_counts);
+is_deeply connect_db()->selectcol_arrayref(q{
+        SELECT concat_ws(' ', event_id, state, closed_at IS NOT NULL, alert_state) FROM taskevents.dead_letters ORDER BY id}),
+    ['open open f none', 'closed discarded t none'],
+    'dead letters stay, closed ones since now, and nobody is alerted of old ones';
+connect_db()->do("DELETE FROM taskevents.$_") for qw(tasks processed_events event_counts dead_letters);
 
 # what each verify script must notice
 my @sabotage = (
@@ -101,6 +108,14 @@ my @sabotage = (
                      LANGUAGE sql IMMUTABLE RETURN date_trunc('hour', at, 'UTC')}],
     [event_counts => 'CREATE OR REPLACE FUNCTION taskevents.schema_version() RETURNS integer
                       LANGUAGE sql IMMUTABLE RETURN 2'],
+    [dead_letter_work => 'ALTER TABLE taskevents.dead_letters ALTER alert_id DROP DEFAULT'],
+    [dead_letter_work => 'ALTER TABLE taskevents.dead_letters DROP COLUMN closed_by'],
+    [dead_letter_work => 'ALTER TABLE taskevents.dead_letters DROP CONSTRAINT dead_letters_alert_state_known'],
+    [dead_letter_work => 'ALTER TABLE taskevents.dead_letters DROP CONSTRAINT dead_letters_alert_attempts_counted'],
+    map({ [dead_letter_work => "DROP INDEX taskevents.$_"] }
+        qw(dead_letters_state dead_letters_open_reason dead_letters_alerts dead_letters_oldest processed_events_oldest)),
+    [dead_letter_work => 'CREATE OR REPLACE FUNCTION taskevents.schema_version() RETURNS integer
+                          LANGUAGE sql IMMUTABLE RETURN 3'],
 );
 for my $case (@sabotage) {
     my ($change, $sql) = @$case;
