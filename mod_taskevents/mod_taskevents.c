@@ -31,6 +31,7 @@
 #include "http/reply.h"
 #include "http/router.h"
 #include "http/sections.h"
+#include "http/status.h"
 
 #define CLOSE_WAIT apr_time_from_sec(3)
 
@@ -120,6 +121,19 @@ static int check_topics(server_rec *s, const te_settings_t *settings)
         }
     }
     return OK;
+}
+
+/* Without any Require, nobody said who may use it: it stays shut. */
+static void warn_of_open_status(apr_pool_t *p, server_rec *main_server)
+{
+    const char *path = te_status_unguarded(p, ap_conftree);
+
+    if (path != NULL) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, main_server, "TE0014: "
+                     "<Location \"%s\"> sets the handler %s without any "
+                     "Require: it refuses to serve (403) until there is one",
+                     path, TE_STATUS_HANDLER);
+    }
 }
 
 static void warn_of_choices(apr_pool_t *p, server_rec *main_server)
@@ -228,6 +242,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     }
     if (ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
         warn_of_choices(ptemp, s);
+        warn_of_open_status(ptemp, s);
     }
     return OK;
 }
@@ -237,6 +252,8 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
 /* What is done in the database beside requests and events. */
 static const te_chore_t chores[] = {
     {"forget", apr_time_from_sec(60), TE_CHORE_LOCK_FORGET, te_forget, NULL},
+    {"tidy", apr_time_from_sec(60), TE_CHORE_LOCK_TIDY, te_tidy,
+     te_tidy_create},
 };
 
 static apr_status_t end_child(void *data)
@@ -363,11 +380,17 @@ static int note_location(request_rec *r)
     const core_dir_config *dir =
         ap_get_core_module_config(r->per_dir_config);
     const char *handler, *error = NULL;
+    int is_status;
 
     if (te_server_conf(r->server)->engine && dir->expr_handler != NULL) {
         handler = ap_expr_str_exec(r, dir->expr_handler, &error);
-        te_notes(r)->is_no_file = error == NULL && handler != NULL
-                                  && strcmp(handler, TE_HANDLER) == 0;
+        handler = error == NULL && handler != NULL ? handler : "";
+        is_status = strcmp(handler, TE_STATUS_HANDLER) == 0;
+        te_notes(r)->is_no_file = is_status
+                                  || strcmp(handler, TE_HANDLER) == 0;
+        if (is_status) {
+            te_access_claim_errors(r);
+        }
     }
     return DECLINED;
 }
@@ -380,27 +403,23 @@ static int skip_files(request_rec *r)
     return notes != NULL && notes->is_no_file ? OK : DECLINED;
 }
 
-static int handler(request_rec *r)
+static int serve(request_rec *r)
 {
     te_req_t req;
     int status;
 
-    if (r->handler == NULL || strcmp(r->handler, TE_HANDLER) != 0) {
-        return DECLINED;
-    }
     memset(&req, 0, sizeof req);
     req.r = r;
     req.pool = r->pool;
     req.conf = te_server_conf(r->server);
-    if (!req.conf->engine) {
-        return DECLINED;
-    }
     req.app = te_app();
     if (req.app == NULL) {
         return te_reply_unavailable(&req);
     }
     req.settings = req.app->settings;
-    req.match = te_router_match(r->pool, req.conf->prefix, r->uri);
+    req.match = strcmp(r->handler, TE_STATUS_HANDLER) == 0
+                    ? te_status_match(r)
+                    : te_router_match(r->pool, req.conf->prefix, r->uri);
     if (req.match.route == NULL) {
         return te_reply_problem(&req, HTTP_NOT_FOUND,
                                 te_problem_detail(HTTP_NOT_FOUND));
@@ -410,6 +429,21 @@ static int handler(request_rec *r)
     }
     status = te_access_check(&req);
     return status == OK ? dispatch(&req) : status;
+}
+
+static int handler(request_rec *r)
+{
+    if (r->handler == NULL || !te_server_conf(r->server)->engine) {
+        return DECLINED;
+    }
+    if (strcmp(r->handler, TE_HANDLER) == 0) {
+        return serve(r);
+    }
+    if (strcmp(r->handler, TE_STATUS_HANDLER) == 0) {
+        apr_table_setn(r->headers_out, "Cache-Control", "no-store");
+        return serve(r);
+    }
+    return DECLINED;
 }
 
 /* --- 5. after the response --------------------------------------------- */

@@ -83,7 +83,8 @@ static te_db_err_e park(te_drain_t *d, const te_sending_t *s,
 {
     te_db_err_e err = te_outbox_park(d->db, d->pool, s->row,
                                      d->transport->stage,
-                                     d->settings->source, error);
+                                     d->settings->source, error,
+                                     d->settings->alert_url != NULL);
 
     if (err == TE_DB_OK) {
         te_log(TE_LOG_ALERT, 0, "TE0401", "an event is a dead letter (%s) and "

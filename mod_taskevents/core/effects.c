@@ -7,6 +7,7 @@
 #include "../base/text.h"
 #include "../base/timefmt.h"
 #include "../base/uuid.h"
+#include "../store/dead_letters.h"
 #include "../store/inbox.h"
 #include "event.h"
 #include "recurrence.h"
@@ -53,6 +54,11 @@ static int find_type(const char *type)
         }
     }
     return -1;
+}
+
+int te_event_is_known(const char *type)
+{
+    return find_type(type) >= 0;
 }
 
 /* --- completing a recurring task --------------------------------------- */
@@ -182,6 +188,24 @@ static te_db_err_e finish_duplicate(handling_t *h)
                                   &there);
 }
 
+/* The letter of a redrive: with it closed by somebody else in the meantime,
+ * there is nothing to do. */
+static te_db_err_e close_letter(handling_t *h, te_event_outcome_e *outcome)
+{
+    const te_redrive_t *redrive = h->delivery->redrive;
+    int was_open;
+    te_db_err_e err = te_letters_close(h->db, h->pool, redrive->letter,
+                                       TE_LETTER_REDRIVEN, redrive->by,
+                                       "handled", &was_open);
+
+    if (err == TE_DB_OK && !was_open) {
+        *outcome = TE_EVENT_CLOSED;
+        h->follow_up = NULL;
+        te_db_rollback(h->db);
+    }
+    return err;
+}
+
 static te_db_err_e transact(handling_t *h, effect_fn *effect,
                             te_event_outcome_e *outcome)
 {
@@ -210,15 +234,40 @@ static te_db_err_e transact(handling_t *h, effect_fn *effect,
     if (effect != NULL) {
         err = effect(h);
     }
-    return err == TE_DB_OK ? finish(h) : err;
+    if (err == TE_DB_OK && h->delivery->redrive != NULL) {
+        err = close_letter(h, outcome);
+    }
+    return err == TE_DB_OK && *outcome == TE_EVENT_HANDLED ? finish(h) : err;
 }
 
 /* --- what came in ------------------------------------------------------ */
+
+static void tell(apr_pool_t *p, const char *stage, const char *event_id,
+                 const char *reason, te_letter_kept_e kept)
+{
+    event_id = te_text_printable(p, event_id);
+    switch (kept) {
+    case TE_LETTER_NEW:
+        te_log(TE_LOG_ALERT, 0, "TE0401", "an event is a dead letter (%s) "
+               "and waits in taskevents.dead_letters: id %s, %s", stage,
+               event_id, reason);
+        break;
+    case TE_LETTER_COPY:
+        te_log(TE_LOG_INFO, 0, "TE0420", "a dead letter came again (%s) and "
+               "was counted: id %s, %s", stage, event_id, reason);
+        break;
+    case TE_LETTER_SETTLED:
+        te_log(TE_LOG_INFO, 0, "TE0421", "an event came as a dead letter (%s) "
+               "but had been handled: id %s", stage, event_id);
+        break;
+    }
+}
 
 te_db_err_e te_event_keep(const te_settings_t *settings, te_db_t *db,
                           apr_pool_t *p, const te_delivery_t *delivery,
                           const char *stage, const char *reason)
 {
+    te_letter_kept_e kept = TE_LETTER_NEW;
     te_dead_letter_t letter;
     te_db_err_e err;
 
@@ -237,21 +286,29 @@ te_db_err_e te_event_keep(const te_settings_t *settings, te_db_t *db,
     letter.full_size = delivery->full_size;
     letter.reason = reason;
     letter.attempts = 1;
+    letter.partition = delivery->partition;
+    letter.offset = delivery->offset;
+    letter.alert = settings->alert_url != NULL;
     err = delivery->row ? te_outbox_park(db, p, delivery->row, stage,
-                                         settings->source, reason)
-                        : te_inbox_dead_letter(db, p, &letter);
+                                         settings->source, reason,
+                                         letter.alert)
+                        : te_inbox_dead_letter(db, p, &letter, &kept);
     if (err == TE_DB_OK) {
-        te_log(TE_LOG_ALERT, 0, "TE0401", "an event is a dead letter (%s) "
-               "and waits in taskevents.dead_letters: id %s, %s", stage,
-               delivery->row ? delivery->row->event_id
-                             : te_text_printable(p, letter.event_id),
-               reason);
+        tell(p, stage, delivery->row ? delivery->row->event_id
+                                     : letter.event_id, reason, kept);
     }
     return err;
 }
 
 static te_db_err_e keep(handling_t *h, const char *stage, const char *reason)
 {
+    te_redrive_t *redrive = h->delivery->redrive;
+
+    if (redrive != NULL) {
+        redrive->reason = reason;
+        return te_letters_failed(h->db, h->pool, redrive->letter, redrive->by,
+                                 reason);
+    }
     return te_event_keep(h->settings, h->db, h->pool, h->delivery, stage,
                          reason);
 }

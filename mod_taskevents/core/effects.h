@@ -11,9 +11,19 @@ typedef enum {
     TE_EVENT_HANDLED,           /* effects applied */
     TE_EVENT_DUPLICATE,         /* handled before: nothing done */
     TE_EVENT_IGNORED,           /* none of ours: logged only */
-    TE_EVENT_KEPT               /* a dead letter now: malformed, or of a type
+    TE_EVENT_KEPT,              /* a dead letter now: malformed, or of a type
                                  * that a newer version writes */
+    TE_EVENT_CLOSED             /* its dead letter was closed meanwhile:
+                                 * nothing done */
 } te_event_outcome_e;
+
+/* The dead letter whose event is handled again: the transaction closes it. One
+ * that still cannot be handled is counted up instead of kept anew. */
+typedef struct te_redrive_t {
+    apr_int64_t letter;
+    const char *by;
+    const char *reason;                 /* out: why it was kept */
+} te_redrive_t;
 
 typedef struct te_delivery_t {
     const char *bytes;                  /* the message as it came */
@@ -22,6 +32,9 @@ typedef struct te_delivery_t {
     const char *topic;
     const te_outbox_row_t *row;         /* local transport: the outbox row
                                          * that this transaction removes */
+    const char *partition, *offset;     /* of the record, in digits; NULL:
+                                         * not told */
+    te_redrive_t *redrive;              /* NULL: it comes from a topic */
 } te_delivery_t;
 
 /* Handle one message. Any thread; db must be idle.
@@ -34,6 +47,9 @@ te_db_err_e te_event_handle(const te_settings_t *settings, te_db_pool_t *ids,
                             te_db_t *db, apr_pool_t *p,
                             const te_delivery_t *delivery,
                             te_event_outcome_e *outcome, int *followed);
+
+/* Whether events of this type are handled. */
+int te_event_is_known(const char *type);
 
 /* Keep a message as a dead letter without handling it, under the identity
  * that can be read in it, else one told from its bytes. */

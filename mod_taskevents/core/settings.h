@@ -31,6 +31,11 @@ typedef struct te_settings_t {
     apr_interval_time_t breaker_cooldown;
     int catch_up_skip;                  /* TaskEventsCatchUp Skip */
     apr_interval_time_t keep_answers;   /* of Idempotency-Key */
+    apr_interval_time_t keep_history, keep_letters, keep_notifications;
+    const char *alert_url;              /* NULL: nobody is told */
+    const char *alert_secrets[2];       /* their bytes in base64; the second
+                                         * one NULL unless one replaces the
+                                         * other */
 } te_settings_t;
 
 #endif

@@ -26,6 +26,24 @@ static const te_route_t routes[] = {
      .post = te_tasks_complete_route},
     {"task_occurrences", "{prefix}/{user}/tasks/{id}/occurrences",
      TE_AREA_TASKS, .get = te_tasks_occurrences_route},
+    {"stats", "{prefix}/{user}/stats", TE_AREA_TASKS, .get = te_stats_route},
+    {"events", "{prefix}/{user}/events", TE_AREA_TASKS,
+     .get = te_history_route},
+};
+
+/* What SetHandler taskevents-status serves; the prefix is its location. */
+static const te_route_t status_routes[] = {
+    {"status", "{prefix}", TE_AREA_STATUS, .get = te_status},
+    {"dead_letters", "{prefix}/dead-letters", TE_AREA_STATUS,
+     .get = te_letters_route},
+    {"dead_letters_redrive", "{prefix}/dead-letters/redrive", TE_AREA_STATUS,
+     .post = te_letters_redrive_route},
+    {"dead_letter", "{prefix}/dead-letters/{id}", TE_AREA_STATUS,
+     .get = te_letter_route},
+    {"dead_letter_redrive", "{prefix}/dead-letters/{id}/redrive",
+     TE_AREA_STATUS, .post = te_letter_redrive_route},
+    {"dead_letter_discard", "{prefix}/dead-letters/{id}/discard",
+     TE_AREA_STATUS, .post = te_letter_discard_route},
 };
 
 /* The first part of *path, which moves behind it. */
@@ -73,21 +91,39 @@ static int matches(apr_pool_t *p, const char *prefix, const char *pattern,
     return *pattern == '\0' && *path == '\0';
 }
 
-te_match_t te_router_match(apr_pool_t *p, const char *prefix,
-                           const char *path)
+static te_match_t find(const te_route_t *table, apr_size_t n, apr_pool_t *p,
+                       const char *prefix, const char *path)
 {
     te_match_t match;
     apr_size_t i;
 
-    for (i = 0; i < sizeof routes / sizeof routes[0]; ++i) {
+    for (i = 0; i < n; ++i) {
         memset(&match, 0, sizeof match);
-        if (matches(p, prefix, routes[i].pattern, path, &match)) {
-            match.route = &routes[i];
+        if (matches(p, prefix, table[i].pattern, path, &match)) {
+            match.route = &table[i];
             return match;
         }
     }
     memset(&match, 0, sizeof match);
     return match;
+}
+
+te_match_t te_router_match(apr_pool_t *p, const char *prefix,
+                           const char *path)
+{
+    return find(routes, sizeof routes / sizeof routes[0], p, prefix, path);
+}
+
+te_match_t te_router_match_status(apr_pool_t *p, const char *location,
+                                  const char *path)
+{
+    apr_size_t n = strlen(path);
+
+    if (n > 1 && path[n - 1] == '/') {
+        path = apr_pstrmemdup(p, path, n - 1);
+    }
+    return find(status_routes, sizeof status_routes / sizeof status_routes[0],
+                p, location, path);
 }
 
 static int is_below(const char *path, const char *prefix)

@@ -91,6 +91,31 @@ static te_db_err_e keep_dead_letter(te_db_t *db, te_req_t *req, void *data,
                          "the sidecar gave it up after its retries");
 }
 
+static const char *digits(te_req_t *req, const char *header)
+{
+    const char *text = apr_table_get(req->r->headers_in, header);
+    apr_size_t n = text ? strlen(text) : 0;
+
+    return n > 0 && n < 10 + 9 && strspn(text, "0123456789") == n ? text
+                                                                  : NULL;
+}
+
+/* Where the record stood. On the dead-letter route these headers are the
+ * original record's: the sidecar copies them along with it. */
+static void read_record(te_req_t *req, te_delivery_t *delivery)
+{
+    const char *topic = apr_table_get(req->r->headers_in, "__topic");
+
+    if (topic != NULL && te_topic_valid(topic)) {
+        delivery->topic = topic;
+    }
+    delivery->partition = digits(req, "__partition");
+    delivery->offset = digits(req, "__offset");
+    if (delivery->partition != NULL && strlen(delivery->partition) > 9) {
+        delivery->partition = NULL;
+    }
+}
+
 static int deliver(te_req_t *req, te_topic_e topic, apr_size_t cap,
                    te_work_fn *work)
 {
@@ -103,6 +128,7 @@ static int deliver(te_req_t *req, te_topic_e topic, apr_size_t cap,
     }
     memset(&handled, 0, sizeof handled);
     handled.delivery.topic = req->settings->topics[topic];
+    read_record(req, &handled.delivery);
     status = te_request_head(req, cap, &handled.delivery.bytes,
                              &handled.delivery.size,
                              &handled.delivery.full_size);
