@@ -24,10 +24,12 @@
 
 #include "base/httpclient.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "core/forget.h"
 #include "http/access.h"
 #include "http/app.h"
 #include "http/directives.h"
+#include "http/metrics.h"
 #include "http/reply.h"
 #include "http/router.h"
 #include "http/sections.h"
@@ -240,6 +242,12 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                      "libaprutil1-dbd-pgsql)");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    rv = te_metrics_share(pconf, s);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, "TE0013: no shared "
+                     "memory for the metrics of the children");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
     if (ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
         warn_of_choices(ptemp, s);
         warn_of_open_status(ptemp, s);
@@ -272,6 +280,7 @@ static apr_status_t end_child(void *data)
                "connection when the child ended");
     }
     apr_pool_destroy(ending->told_pool);
+    te_metrics_leave();
     return APR_SUCCESS;
 }
 
@@ -311,6 +320,7 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     if (!any_engine(s)) {
         return;
     }
+    te_metrics_enter();
     starting = apr_pcalloc(pchild, sizeof *starting);
     starting->settings = &te_server_conf(s)->process->settings;
     rv = start_child(pchild, starting);
@@ -420,6 +430,7 @@ static int serve(request_rec *r)
     req.match = strcmp(r->handler, TE_STATUS_HANDLER) == 0
                     ? te_status_match(r)
                     : te_router_match(r->pool, req.conf->prefix, r->uri);
+    te_notes(r)->route = req.match.route;
     if (req.match.route == NULL) {
         return te_reply_problem(&req, HTTP_NOT_FOUND,
                                 te_problem_detail(HTTP_NOT_FOUND));
@@ -443,7 +454,8 @@ static int handler(request_rec *r)
         apr_table_setn(r->headers_out, "Cache-Control", "no-store");
         return serve(r);
     }
-    return DECLINED;
+    return strcmp(r->handler, TE_METRICS_HANDLER) == 0 ? te_metrics_handler(r)
+                                                       : DECLINED;
 }
 
 /* --- 5. after the response --------------------------------------------- */
@@ -456,9 +468,15 @@ static int after_response(request_rec *r)
         r = r->next;
     }
     if (serving != NULL && ap_get_module_config(r->request_config,
-                                                &taskevents_module) != NULL
-        && te_notes(r)->wrote) {
-        te_publisher_ring(serving->publisher);
+                                                &taskevents_module) != NULL) {
+        const te_notes_t *notes = te_notes(r);
+
+        if (notes->wrote) {
+            te_publisher_ring(serving->publisher);
+        }
+        if (notes->route != NULL || notes->is_no_file) {
+            te_metrics_count_request(r);
+        }
     }
     return OK;
 }

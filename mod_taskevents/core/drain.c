@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "../base/log.h"
+#include "../base/metrics.h"
+#include "../base/timefmt.h"
 
 #define STREAMS_PER_READ 1024
 #define EVENTS_PER_STREAM 16
@@ -87,6 +89,7 @@ static te_db_err_e park(te_drain_t *d, const te_sending_t *s,
                                      d->settings->alert_url != NULL);
 
     if (err == TE_DB_OK) {
+        te_metric_add(TE_METRIC_DEAD_LETTERS_MADE, d->transport->stage, NULL);
         te_log(TE_LOG_ALERT, 0, "TE0401", "an event is a dead letter (%s) and "
                "waits in taskevents.dead_letters: id %s, given up after %d "
                "attempt(s)", d->transport->stage, s->row->event_id,
@@ -131,6 +134,49 @@ static te_db_err_e not_taken(te_drain_t *d, const te_sending_t *s, int alone)
 
 /* --- waves ------------------------------------------------------------- */
 
+static void tell_breaker(const te_drain_t *d)
+{
+    static const apr_uint64_t numbers[] = {
+        [TE_BREAKER_CLOSED] = 0, [TE_BREAKER_HALF_OPEN] = 1,
+        [TE_BREAKER_OPEN] = 2};
+
+    te_metric_set(TE_METRIC_BREAKER_STATE, numbers[d->breaker->state]);
+}
+
+static void count(const wave_t *wave)
+{
+    apr_time_t now = apr_time_now();
+    int i;
+
+    for (i = 0; i < wave->n; ++i) {
+        const te_sending_t *s = &wave->sendings[i];
+
+        switch (s->result) {
+        case TE_SENT_ACCEPTED:
+        case TE_SENT_SETTLED:
+            te_metric_add(TE_METRIC_PUBLISHED, s->row->type, NULL);
+            if (s->row->time != TE_TIME_NONE) {
+                te_metric_observe(TE_METRIC_PUBLISH_LAG, NULL, NULL,
+                                  now - s->row->time);
+            }
+            break;
+        case TE_SENT_FAILED:
+            te_metric_add(TE_METRIC_PUBLISH_FAILURES, "event", NULL);
+            break;
+        case TE_SENT_REFUSED:
+            te_metric_add(TE_METRIC_PUBLISH_FAILURES, "refused", NULL);
+            break;
+        case TE_SENT_HELD:
+            te_metric_add(TE_METRIC_PUBLISH_FAILURES, "topic", NULL);
+            break;
+        case TE_SENT_UNKNOWN:
+            te_metric_add(TE_METRIC_PUBLISH_FAILURES,
+                          s->reason ? s->reason : "answer", NULL);
+            break;
+        }
+    }
+}
+
 static void note_transport(te_drain_t *d, int works, const char *error)
 {
     if (works && te_breaker_succeeded(d->breaker)) {
@@ -144,6 +190,7 @@ static void note_transport(te_drain_t *d, int works, const char *error)
                (int)apr_time_as_msec(d->settings->breaker_cooldown),
                error ? error : "no answer");
     }
+    tell_breaker(d);
 }
 
 static int count_taken(const wave_t *wave)
@@ -169,6 +216,7 @@ static te_db_err_e settle(te_drain_t *d, const wave_t *wave, char *stopped,
     te_db_err_e err = TE_DB_OK;
     int i, taken = count_taken(wave);
 
+    count(wave);
     for (i = 0; i < wave->n && err == TE_DB_OK; ++i) {
         const te_sending_t *s = &wave->sendings[i];
 
@@ -295,6 +343,7 @@ static te_db_err_e read_heads(te_drain_t *d, const char *shards,
     int probing = d->breaker->state == TE_BREAKER_HALF_OPEN;
     te_db_err_e err;
 
+    tell_breaker(d);
     apr_pool_clear(d->pool);
     te_db_renew(d->db, BUDGET);
     err = te_outbox_heads(d->db, d->pool, shards, d->after_user,

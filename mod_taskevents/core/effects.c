@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../base/log.h"
+#include "../base/metrics.h"
 #include "../base/text.h"
 #include "../base/timefmt.h"
 #include "../base/uuid.h"
@@ -248,6 +249,7 @@ static void tell(apr_pool_t *p, const char *stage, const char *event_id,
     event_id = te_text_printable(p, event_id);
     switch (kept) {
     case TE_LETTER_NEW:
+        te_metric_add(TE_METRIC_DEAD_LETTERS_MADE, stage, NULL);
         te_log(TE_LOG_ALERT, 0, "TE0401", "an event is a dead letter (%s) "
                "and waits in taskevents.dead_letters: id %s, %s", stage,
                event_id, reason);
@@ -352,42 +354,63 @@ static const char *check_data(handling_t *h, int carries_task)
     return detail;
 }
 
+static te_db_err_e handle(handling_t *h, te_event_outcome_e *outcome)
+{
+    const te_delivery_t *delivery = h->delivery;
+    const char *reason = NULL;
+    te_db_err_e err;
+    int type, tries;
+
+    *outcome = TE_EVENT_KEPT;
+    if (delivery->full_size > (apr_off_t)delivery->size) {
+        return keep(h, "malformed", "the message is larger than is read");
+    }
+    h->event = te_event_parse(h->pool, delivery->bytes, delivery->size,
+                              &reason);
+    if (h->event == NULL) {
+        return keep(h, "malformed", reason);
+    }
+    type = find_type(h->event->type);
+    if (type < 0) {
+        return handle_unknown(h, outcome);
+    }
+    reason = check_data(h, known_types[type].carries_task);
+    if (reason != NULL) {
+        return keep(h, "malformed", reason);
+    }
+    for (tries = 1;; ++tries) {
+        err = transact(h, known_types[type].effect, outcome);
+        if (err != TE_DB_AGAIN || tries == TE_DB_TRIES) {
+            break;
+        }
+    }
+    if (err != TE_DB_OK) {
+        te_db_rollback(h->db);
+    }
+    return err;
+}
+
+static void count(const handling_t *h, te_db_err_e err,
+                  te_event_outcome_e outcome)
+{
+    static const char *const words[] = {
+        [TE_EVENT_HANDLED] = "handled", [TE_EVENT_DUPLICATE] = "duplicate",
+        [TE_EVENT_IGNORED] = "ignored", [TE_EVENT_KEPT] = "dead_letter",
+        [TE_EVENT_CLOSED] = "duplicate"};
+
+    te_metric_add(TE_METRIC_DELIVERIES, h->event ? h->event->type : NULL,
+                  err == TE_DB_OK ? words[outcome] : "failed");
+}
+
 te_db_err_e te_event_handle(const te_settings_t *settings, te_db_pool_t *ids,
                             te_db_t *db, apr_pool_t *p,
                             const te_delivery_t *delivery,
                             te_event_outcome_e *outcome, int *followed)
 {
     handling_t h = {settings, ids, db, p, delivery, NULL, NULL, NULL};
-    const char *reason = NULL;
-    te_db_err_e err;
-    int type, tries;
+    te_db_err_e err = handle(&h, outcome);
 
-    *followed = 0;
-    *outcome = TE_EVENT_KEPT;
-    if (delivery->full_size > (apr_off_t)delivery->size) {
-        return keep(&h, "malformed", "the message is larger than is read");
-    }
-    h.event = te_event_parse(p, delivery->bytes, delivery->size, &reason);
-    if (h.event == NULL) {
-        return keep(&h, "malformed", reason);
-    }
-    type = find_type(h.event->type);
-    if (type < 0) {
-        return handle_unknown(&h, outcome);
-    }
-    reason = check_data(&h, known_types[type].carries_task);
-    if (reason != NULL) {
-        return keep(&h, "malformed", reason);
-    }
-    for (tries = 1;; ++tries) {
-        err = transact(&h, known_types[type].effect, outcome);
-        if (err != TE_DB_AGAIN || tries == TE_DB_TRIES) {
-            break;
-        }
-    }
-    if (err != TE_DB_OK) {
-        te_db_rollback(db);
-    }
+    count(&h, err, *outcome);
     *followed = err == TE_DB_OK && h.follow_up != NULL;
     return err;
 }

@@ -24,6 +24,8 @@ typedef struct te_sending_t {
                                          * request, so it may be the event or
                                          * the request that was turned down */
     const char *error;                  /* when it was not sent */
+    const char *reason;                 /* with TE_SENT_UNKNOWN: a word for
+                                         * the metrics, or NULL */
 } te_sending_t;
 
 typedef struct te_transport_t te_transport_t;

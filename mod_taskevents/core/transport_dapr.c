@@ -118,6 +118,15 @@ static void settle_all(const bulk_t *bulk, te_sent_e result,
     }
 }
 
+static void tell_reason(const bulk_t *bulk, const char *reason)
+{
+    int i;
+
+    for (i = 0; i < bulk->sendings->nelts; ++i) {
+        APR_ARRAY_IDX(bulk->sendings, i, te_sending_t *)->reason = reason;
+    }
+}
+
 /* 500 with failedEntries. */
 static void settle_some(const bulk_t *bulk, const json_t *failed,
                         apr_pool_t *p)
@@ -208,6 +217,7 @@ static answer_e settle(const bulk_t *bulk, const te_http_request_t *request,
     }
     if (request->status == 0) {
         settle_all(bulk, TE_SENT_UNKNOWN, request->error);
+        tell_reason(bulk, request->not_sent ? "unreachable" : "no_answer");
         return ANSWER_UNKNOWN;
     }
     answer = te_json_parse(p, request->answer, request->answer_size, &detail);

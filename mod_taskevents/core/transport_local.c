@@ -35,6 +35,7 @@ static void handle(local_t *local, te_sending_t *sending, apr_pool_t *p)
         return;
     }
     sending->error = te_db_error(local->db);
+    sending->reason = "database";
     sending->result = err == TE_DB_AWAY || err == TE_DB_LOST
                           ? TE_SENT_UNKNOWN : TE_SENT_FAILED;
 }

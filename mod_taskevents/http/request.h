@@ -33,6 +33,7 @@ typedef struct te_notes_t {
                                          * makes of a denial; 0: httpd's */
     int wrote;                          /* the outbox has something new */
     int is_no_file;                     /* its <Location> gives it to us */
+    const te_route_t *route;            /* of the handler; NULL: not there */
 } te_notes_t;
 
 /* The notes of a request, made when they are first asked for. */

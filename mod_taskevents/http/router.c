@@ -141,6 +141,25 @@ int te_router_is_ours(const char *prefix, const char *path)
            || strcmp(path, "/readyz") == 0;
 }
 
+const char *const *te_router_names(apr_pool_t *p, int *n)
+{
+    const apr_size_t n_routes = sizeof routes / sizeof routes[0];
+    const apr_size_t n_status = sizeof status_routes / sizeof status_routes[0];
+    const char **names = apr_palloc(p, sizeof(*names)
+                                           * (n_routes + n_status + 1));
+    apr_size_t i, at = 0;
+
+    for (i = 0; i < n_routes; ++i) {
+        names[at++] = routes[i].name;
+    }
+    for (i = 0; i < n_status; ++i) {
+        names[at++] = status_routes[i].name;
+    }
+    names[at++] = "other";
+    *n = (int)at;
+    return names;
+}
+
 const char *te_router_allow(apr_pool_t *p, const te_route_t *route)
 {
     return apr_pstrcat(p, route->get ? "GET, HEAD, " : "",

@@ -8,7 +8,8 @@
 #include <string.h>
 
 #include "../base/version.h"
-#include "../store/dead_letters.h"
+#include "../store/inbox.h"
+#include "../store/outbox.h"
 #include "reply.h"
 #include "resources.h"
 #include "sections.h"
@@ -47,7 +48,8 @@ const char *te_status_unguarded(apr_pool_t *p, const ap_directive_t *tree)
 
 typedef struct {
     int schema_version;
-    te_letter_counts_t letters;
+    te_dead_letter_counts_t letters;
+    te_outbox_size_t outbox;
 } glance_t;
 
 static te_db_err_e look(te_db_t *db, te_req_t *req, void *data, int again)
@@ -57,7 +59,10 @@ static te_db_err_e look(te_db_t *db, te_req_t *req, void *data, int again)
 
     (void)req;
     (void)again;
-    return err == TE_DB_OK ? te_letters_count(db, &glance->letters) : err;
+    if (err == TE_DB_OK) {
+        err = te_inbox_dead_letter_counts(db, &glance->letters);
+    }
+    return err == TE_DB_OK ? te_outbox_measure(db, &glance->outbox) : err;
 }
 
 int te_status(te_req_t *req)
@@ -73,11 +78,15 @@ int te_status(te_req_t *req)
         return DONE;
     }
     return te_reply_json(req, HTTP_OK, json_pack(
-        "{s:s,s:i,s:i,s:s,s:{s:I,s:I,s:I}}", "version", te_version(),
-        "schema_version", glance.schema_version, "schema_needed",
-        TE_SCHEMA_NEEDED, "transport",
-        req->settings->transport == TE_TRANSPORT_LOCAL ? "local" : "dapr",
-        "dead_letters", "open", (json_int_t)glance.letters.open, "redriven",
-        (json_int_t)glance.letters.redriven, "discarded",
-        (json_int_t)glance.letters.discarded));
+        "{s:s,s:i,s:i,s:s,s:{s:I,s:f},s:{s:I,s:I,s:I}}",
+        "version", te_version(),
+        "schema_version", glance.schema_version,
+        "schema_needed", TE_SCHEMA_NEEDED,
+        "transport", req->settings->transport == TE_TRANSPORT_LOCAL
+                         ? "local" : "dapr",
+        "outbox", "depth", (json_int_t)glance.outbox.events,
+        "oldest_seconds", glance.outbox.oldest_seconds,
+        "dead_letters", "open", (json_int_t)glance.letters.open,
+        "redriven", (json_int_t)glance.letters.redriven,
+        "discarded", (json_int_t)glance.letters.discarded));
 }

@@ -148,20 +148,6 @@ te_db_err_e te_letters_ids(te_db_t *db, apr_pool_t *p,
     return TE_DB_OK;
 }
 
-te_db_err_e te_letters_count(te_db_t *db, te_letter_counts_t *counts)
-{
-    te_db_err_e err;
-    PGresult *r;
-
-    err = te_db_run(db, TE_LETTERS_COUNT, TE_TX_NONE, NULL, &r);
-    if (err == TE_DB_OK) {
-        counts->open = te_db_int64(r, 0, 0);
-        counts->redriven = te_db_int64(r, 0, 1);
-        counts->discarded = te_db_int64(r, 0, 2);
-    }
-    return err;
-}
-
 /* --- closing ----------------------------------------------------------- */
 
 te_db_err_e te_letters_close(te_db_t *db, apr_pool_t *p, apr_int64_t id,

@@ -53,13 +53,6 @@ te_db_err_e te_letters_ids(te_db_t *db, apr_pool_t *p,
                            const te_letter_filter_t *filter,
                            apr_array_header_t **ids);
 
-/* How many are in each state. */
-typedef struct te_letter_counts_t {
-    apr_int64_t open, redriven, discarded;
-} te_letter_counts_t;
-
-te_db_err_e te_letters_count(te_db_t *db, te_letter_counts_t *counts);
-
 /* Close an open letter; inside a transaction, when one is open.
  * @param state     TE_LETTER_REDRIVEN or _DISCARDED
  * @param by, note  who, and what came of it

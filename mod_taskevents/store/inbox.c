@@ -51,3 +51,29 @@ te_db_err_e te_inbox_dead_letter(te_db_t *db, apr_pool_t *p,
     }
     return err;
 }
+
+te_db_err_e te_inbox_dead_letter_counts(te_db_t *db,
+                                        te_dead_letter_counts_t *counts)
+{
+    te_db_err_e err;
+    PGresult *r;
+    int i;
+
+    memset(counts, 0, sizeof *counts);
+    err = te_db_run(db, TE_DEAD_LETTER_COUNTS, TE_TX_NONE, NULL, &r);
+    for (i = 0; err == TE_DB_OK && i < PQntuples(r); ++i) {
+        const char *state = PQgetvalue(r, i, 0);
+        apr_int64_t n = te_db_int64(r, i, 1);
+
+        if (strcmp(state, "open") == 0) {
+            counts->open = n;
+        }
+        else if (strcmp(state, "redriven") == 0) {
+            counts->redriven = n;
+        }
+        else {
+            counts->discarded = n;
+        }
+    }
+    return err;
+}

@@ -47,4 +47,12 @@ te_db_err_e te_inbox_dead_letter(te_db_t *db, apr_pool_t *p,
                                  const te_dead_letter_t *letter,
                                  te_letter_kept_e *kept);
 
+/* How many dead letters are in each state that they can be in. */
+typedef struct te_dead_letter_counts_t {
+    apr_int64_t open, redriven, discarded;
+} te_dead_letter_counts_t;
+
+te_db_err_e te_inbox_dead_letter_counts(te_db_t *db,
+                                        te_dead_letter_counts_t *counts);
+
 #endif

@@ -1,8 +1,10 @@
 #include "outbox.h"
 
 #include <apr_strings.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "../base/timefmt.h"
 #include "db_internal.h"
 
 #define TRACE_LENGTH 55
@@ -20,19 +22,36 @@ static const char *shard_list(apr_pool_t *p, const char *shards)
     return apr_pstrcat(p, list, "}", NULL);
 }
 
-/* The event's own trace, out of the text that core/event.c wrote: 55
- * characters of hex and dashes. */
-static const char *find_trace(apr_pool_t *p, const char *event)
+/* A member of the envelope, out of the text that core/event.c wrote, where
+ * they come before the data. A text inside another has its quotes escaped. */
+static const char *find_member(apr_pool_t *p, const char *event,
+                               const char *member)
 {
-    static const char member[] = "\"traceparent\":\"";
     const char *at = strstr(event, member);
 
     if (at == NULL) {
         return NULL;
     }
-    at += sizeof member - 1;
-    return strspn(at, "0123456789abcdefABCDEF-") == TRACE_LENGTH
-               ? apr_pstrmemdup(p, at, TRACE_LENGTH) : NULL;
+    at += strlen(member);
+    return apr_pstrmemdup(p, at, strcspn(at, "\""));
+}
+
+/* 55 characters of hex and dashes, for it becomes a header. */
+static const char *find_trace(apr_pool_t *p, const char *event)
+{
+    const char *trace = find_member(p, event, "\"traceparent\":\"");
+
+    return trace != NULL && strlen(trace) == TRACE_LENGTH
+                   && strspn(trace, "0123456789abcdefABCDEF-") == TRACE_LENGTH
+               ? trace : NULL;
+}
+
+static apr_time_t find_time(apr_pool_t *p, const char *event)
+{
+    const char *text = find_member(p, event, "\"time\":\"");
+    apr_time_t t;
+
+    return text != NULL && te_time_parse(text, &t) == NULL ? t : TE_TIME_NONE;
 }
 
 static te_outbox_row_t *read_row(apr_pool_t *p, const PGresult *r, int i)
@@ -48,6 +67,8 @@ static te_outbox_row_t *read_row(apr_pool_t *p, const PGresult *r, int i)
     row->event_size = (apr_size_t)PQgetlength(r, i, 5);
     row->attempts = (int)te_db_int64(r, i, 6);
     row->traceparent = find_trace(p, row->event);
+    row->type = find_member(p, row->event, "\"type\":\"");
+    row->time = find_time(p, row->event);
     return row;
 }
 
@@ -151,6 +172,19 @@ te_db_err_e te_outbox_park(te_db_t *db, apr_pool_t *p,
     params[5] = reason;
     params[6] = alert ? "pending" : "none";
     return te_db_run(db, TE_OUTBOX_PARK, TE_TX_NONE, params, &r);
+}
+
+te_db_err_e te_outbox_measure(te_db_t *db, te_outbox_size_t *size)
+{
+    te_db_err_e err;
+    PGresult *r;
+
+    err = te_db_run(db, TE_OUTBOX_SIZE, TE_TX_NONE, NULL, &r);
+    if (err == TE_DB_OK && PQntuples(r) > 0) {
+        size->events = te_db_int64(r, 0, 0);
+        size->oldest_seconds = strtod(PQgetvalue(r, 0, 1), NULL);
+    }
+    return err;
 }
 
 te_db_err_e te_outbox_emit(te_db_t *db, const te_outgoing_t *event,

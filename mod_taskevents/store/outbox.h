@@ -17,7 +17,10 @@ typedef struct te_outbox_row_t {
     const char *event_id;
     const char *event;                  /* the whole CloudEvent */
     apr_size_t event_size;
-    const char *traceparent;            /* NULL: none in sight */
+    /* out of the event's text; NULL, TE_TIME_NONE: none in sight */
+    const char *traceparent;
+    const char *type;
+    apr_time_t time;
     int attempts;
 } te_outbox_row_t;
 
@@ -54,6 +57,16 @@ te_db_err_e te_outbox_park(te_db_t *db, apr_pool_t *p,
                            const te_outbox_row_t *row, const char *stage,
                            const char *source, const char *reason,
                            int alert);
+
+/* How much waits, and how long already. */
+typedef struct te_outbox_size_t {
+    apr_int64_t events;
+    double oldest_seconds;              /* 0 when there is none */
+} te_outbox_size_t;
+
+/* Ask for it. The age is that of the events' own times, of the oldest event
+ * of each of the first streams, however many there are. */
+te_db_err_e te_outbox_measure(te_db_t *db, te_outbox_size_t *size);
 
 /* Put a follow-up event into the outbox: the last statement of a transaction,
  * which it also commits if commit is 1. */

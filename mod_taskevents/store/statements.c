@@ -110,6 +110,28 @@ static const char outbox_heads[] =
     " AND quarter >= " DAY_BEGINS(day, 2) \
     " AND quarter < " DAY_BEGINS(day " + 1", 2) ")"
 
+/* The age of the oldest event of each stream, by the same skipping. What the
+ * envelope says of itself is found by its form: PostgreSQL need not read the
+ * whole event as JSON. */
+#define EVENT_TIME(event) "substring(" event " from '\"time\":\"([^\"]{20,27})\"')"
+#define MEASURED_STREAMS "5000"
+static const char outbox_size[] =
+    "WITH RECURSIVE h AS (("
+    " SELECT o.shard, o.user_id, o.topic, " EVENT_TIME("o.event") " AS at"
+    "  FROM taskevents.outbox o"
+    "  ORDER BY o.shard, o.user_id, o.topic, o.sequence LIMIT 1)"
+    " UNION ALL"
+    " SELECT f.shard, f.user_id, f.topic, f.at"
+    "  FROM h CROSS JOIN LATERAL ("
+    "   SELECT o.shard, o.user_id, o.topic, " EVENT_TIME("o.event") " AS at"
+    "    FROM taskevents.outbox o"
+    "    WHERE (o.shard, o.user_id, o.topic) > (h.shard, h.user_id, h.topic)"
+    "    ORDER BY o.shard, o.user_id, o.topic, o.sequence LIMIT 1) f)"
+    " SELECT (SELECT count(*) FROM taskevents.outbox),"
+    "  (SELECT greatest(0, coalesce(round(extract(epoch FROM"
+    "    clock_timestamp() - min(at)::timestamptz), 3), 0))"
+    "   FROM (SELECT at FROM h LIMIT " MEASURED_STREAMS ") AS first)";
+
 static const te_statement_t statements[TE_STATEMENT_COUNT] = {
     [TE_SCHEMA_VERSION] = {"te_schema_version", 0,
         "SELECT taskevents.schema_version()"},
@@ -403,12 +425,6 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
     [TE_LETTER_GET] = {"te_letter_get", 1,
         "SELECT " TE_LETTER_COLUMNS ", d.body"
         " FROM taskevents.dead_letters d WHERE d.id = $1::bigint"},
-    /* -> open, redriven, discarded */
-    [TE_LETTERS_COUNT] = {"te_letters_count", 0,
-        "SELECT count(*) FILTER (WHERE state = 'open'),"
-        " count(*) FILTER (WHERE state = 'redriven'),"
-        " count(*) FILTER (WHERE state = 'discarded')"
-        " FROM taskevents.dead_letters"},
     /* $1 id $2 state $3 who $4 note -> a row, if it was open */
     [TE_LETTER_CLOSE] = {"te_letter_close", 4,
         "UPDATE taskevents.dead_letters SET state = $2::text,"
@@ -499,6 +515,11 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         ") SELECT (SELECT max(day) FROM r), (SELECT max(n) FROM r),"
         " (SELECT count(*) FROM taskevents.tasks WHERE user_id = $1::text"
         "  AND NOT completed AND due_date < statement_timestamp())"},
+    /* -> events, age of the oldest in seconds */
+    [TE_OUTBOX_SIZE] = {"te_outbox_size", 0, outbox_size},
+    /* -> state, how many; a row for each that there is */
+    [TE_DEAD_LETTER_COUNTS] = {"te_dead_letter_counts", 0,
+        "SELECT state, count(*) FROM taskevents.dead_letters GROUP BY state"},
 };
 
 const te_statement_t *te_statement(te_statement_e which)

@@ -37,7 +37,6 @@ typedef enum {
     TE_OUTBOX_SETTLE,
     TE_OUTBOX_PARK,
     TE_LETTER_GET,
-    TE_LETTERS_COUNT,
     TE_LETTER_CLOSE,
     TE_LETTER_FAILED,
     TE_LETTER_REPUBLISH,
@@ -51,6 +50,8 @@ typedef enum {
     TE_HISTORY_OF_TYPE,
     TE_STATS_DAYS,
     TE_STATS_NOW,
+    TE_OUTBOX_SIZE,
+    TE_DEAD_LETTER_COUNTS,
     TE_STATEMENT_COUNT
 } te_statement_e;
 

@@ -1,0 +1,57 @@
+/* Every metric: adding one is adding it here and to the table of
+ * docs/metrics.md. Names get the prefix "taskevents_". */
+#ifndef TE_BASE_METRICS_TABLE_H
+#define TE_BASE_METRICS_TABLE_H
+
+/* What kind of number it is. */
+typedef enum {
+    TE_KIND_COUNTER,
+    TE_KIND_HISTOGRAM,          /* of durations, in seconds */
+    TE_KIND_CHILD,              /* a gauge of each child */
+    TE_KIND_SAMPLE              /* a gauge, asked for when it is told */
+} te_metric_kind_e;
+
+/* Labels, and the values that each can have. */
+typedef enum {
+    TE_LABEL_NONE,
+    TE_LABEL_TYPE,
+    TE_LABEL_OUTCOME,
+    TE_LABEL_REASON,
+    TE_LABEL_STAGE,
+    TE_LABEL_STATE,
+    TE_LABEL_ROUTE,
+    TE_LABEL_STATUS,
+    TE_LABEL_VERSION,           /* of samples only: any value */
+    TE_LABEL_COUNT
+} te_label_e;
+
+#define TE_METRICS(M) \
+    M(BUILD_INFO, "build_info", SAMPLE, VERSION, NONE, \
+      "1, with the version of the module as a label") \
+    M(DATABASE_UP, "database_up", SAMPLE, NONE, NONE, \
+      "1 when PostgreSQL answered this scrape, else 0") \
+    M(HTTP_REQUESTS, "http_requests_total", COUNTER, ROUTE, STATUS, \
+      "Requests answered") \
+    M(PUBLISHED, "events_published_total", COUNTER, TYPE, NONE, \
+      "Events that the transport accepted") \
+    M(PUBLISH_FAILURES, "publish_failures_total", COUNTER, REASON, NONE, \
+      "Events sent and not accepted; each is sent again or kept as a dead" \
+      " letter") \
+    M(PUBLISH_LAG, "publish_lag_seconds", HISTOGRAM, NONE, NONE, \
+      "Time from an event's own time, just before its commit, until the " \
+      "transport accepted it") \
+    M(BREAKER_STATE, "breaker_state", CHILD, NONE, NONE, \
+      "The publisher's circuit breaker: 0 closed, 1 half-open (it " \
+      "probes), 2 open") \
+    M(OUTBOX_EVENTS, "outbox_events", SAMPLE, NONE, NONE, \
+      "Events committed and not yet accepted by the transport") \
+    M(OUTBOX_OLDEST, "outbox_oldest_seconds", SAMPLE, NONE, NONE, \
+      "Age of the oldest event in the outbox; 0 when it is empty") \
+    M(DELIVERIES, "deliveries_total", COUNTER, TYPE, OUTCOME, \
+      "Events handed to the handlers") \
+    M(DEAD_LETTERS_MADE, "dead_letters_total", COUNTER, STAGE, NONE, \
+      "Dead letters made by this httpd") \
+    M(DEAD_LETTERS, "dead_letters", SAMPLE, STATE, NONE, \
+      "Dead letters that the database keeps")
+
+#endif

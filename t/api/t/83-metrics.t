@@ -1,0 +1,86 @@
+# Prometheus' text format, who may read it, and numbers that follow what happens.
+use strict;
+use warnings;
+use utf8;
+use Test::More;
+use TaskEvents::Test;
+use TaskEvents::Metrics;
+
+my $u = user('metrics');
+my $get = sub { request(GET => '/metrics', vhost => 'metrics', @_) };
+
+my $a = $get->();
+is $a->{status}, 200, 'the metrics are told';
+like $a->{headers}{'content-type'}, qr{^text/plain; version=0\.0\.4\b}, '… as Prometheus wants them';
+my ($before, @wrong) = parse_metrics($a->{body});
+is_deeply \@wrong, [], '… and every line can be read';
+is $before->value('taskevents_database_up'), 1, 'the database is up';
+like +($before->labels('taskevents_build_info'))[0]{version}, qr/^\d+\.\d+\.\d+$/, 'the version is told';
+
+# --- who and how
+
+my $head = request(HEAD => '/metrics', vhost => 'metrics');
+is $head->{status}, 200, 'HEAD is answered';
+is $head->{body}, '', '… without a body';
+for my $method (qw(POST PUT DELETE)) {
+    my $no = request($method => '/metrics', vhost => 'metrics', body => '');
+    is $no->{status}, 405, "$method is not allowed";
+    like $no->{headers}{allow}, qr/\bGET\b/, '… and the answer says what is';
+}
+is request(GET => '/metrics', vhost => 'metrics_denied')->{status}, 403, 'Require guards it';
+is request(GET => '/metrics', vhost => 'off')->{status}, 404, 'with the engine off there is nothing';
+
+# --- numbers
+
+my $task = create($u, title => 'counted');
+request(GET => "/api/$u/tasks/$task->{id}", as => $u) for 1 .. 3;
+request(GET => "/api/$u/tasks/999999999999", as => $u);
+request(GET => "/api/$u/tasks", as => user('stranger'));
+request(GET => "/api/$u/nothing/here", as => $u);
+my $now;
+wait_for(sub {
+    ($now, @wrong) = parse_metrics($get->()->{body});
+    $now->value('taskevents_deliveries_total', type => 'task.created', outcome => 'handled')
+        > $before->value('taskevents_deliveries_total', type => 'task.created', outcome => 'handled');
+}, 10);
+is_deeply \@wrong, [], 'every line can be read again';
+my $more = sub {
+    my ($n, $what, $name, @labels) = @_;
+    is $now->value($name, @labels) - $before->value($name, @labels), $n, $what;
+};
+$more->(1, 'a task was created', 'taskevents_http_requests_total', route => 'tasks', status => '201');
+$more->(3, 'it was read three times', 'taskevents_http_requests_total', route => 'task', status => '200');
+$more->(1, 'another one was not there', 'taskevents_http_requests_total', route => 'task', status => '404');
+$more->(1, 'a request that was refused is counted at its route', 'taskevents_http_requests_total', route => 'tasks', status => '403');
+$more->(1, 'a path without a route is counted', 'taskevents_http_requests_total', route => 'other', status => '404');
+$more->(1, 'its event was published', 'taskevents_events_published_total', type => 'task.created');
+$more->(1, 'after some time', 'taskevents_publish_lag_seconds_count');
+$more->(1, 'and handled', 'taskevents_deliveries_total', type => 'task.created', outcome => 'handled');
+ok $now->value('taskevents_publish_lag_seconds_sum') - $before->value('taskevents_publish_lag_seconds_sum') < 5,
+    'that time was short';
+my @states = $now->values('taskevents_breaker_state');
+cmp_ok scalar @states, '>=', 2, 'each child tells its breaker';
+is_deeply [grep { $_ != 0 } @states], [], '… and all are closed';
+is $now->value('taskevents_outbox_events'), 0, 'the outbox is empty';
+cmp_ok $now->value('taskevents_outbox_oldest_seconds'), '==', 0, '… and nothing in it is old';
+
+# --- what the database keeps
+
+my $letters = $now->value('taskevents_dead_letters', state => 'open');
+db()->do(q{INSERT INTO taskevents.dead_letters (stage, source, event_id, body, body_size, reason, first_failed_at, last_failed_at)
+    VALUES ('publish', ?, 'x', '', 0, 'a test', now(), now())}, undef, $u);
+($now) = parse_metrics($get->()->{body});
+is $now->value('taskevents_dead_letters', state => 'open'), $letters + 1, 'a dead letter is counted';
+db()->do('DELETE FROM taskevents.dead_letters WHERE source = ?', undef, $u);
+
+# --- a graceful restart
+
+kill USR1 => server_pid();
+my %old = map { $_ => 1 } server_children();
+ok wait_for(sub { my @new = grep { !$old{$_} } server_children(); @new >= 2 }, 20), 'httpd is restarted';
+my $then = $now;
+$now = undef;
+wait_for(sub { ($now) = parse_metrics($get->()->{body} // ''); $now && $now->value('taskevents_database_up') }, 20);
+cmp_ok $now->value('taskevents_http_requests_total', route => 'task', status => '200'), '>=',
+    $then->value('taskevents_http_requests_total', route => 'task', status => '200'), '… and goes on counting';
+finish();
