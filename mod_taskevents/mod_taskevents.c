@@ -25,6 +25,7 @@
 #include "base/httpclient.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "core/alert.h"
 #include "core/forget.h"
 #include "http/access.h"
 #include "http/app.h"
@@ -208,6 +209,13 @@ static int check_process(apr_pool_t *pconf, server_rec *s)
                      "or set TaskEventsDaprURL");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    if (process->settings.alert_url != NULL
+        && process->settings.alert_secrets[0].bytes == NULL) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "TE0015: "
+                     "TaskEventsAlertURL needs a TaskEventsAlertSecretFile: "
+                     "alerts are signed");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
     if (check_topics(s, &process->settings) != OK) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -264,17 +272,31 @@ static const te_chore_t chores[] = {
      te_tidy_create},
 };
 
+/* What calls others, who may be slow: apart from what is done in the
+ * database, and only where there is something to do. */
+static const te_chore_t outside_chores[] = {
+    {"alert", apr_time_from_sec(2), TE_CHORE_LOCK_ALERT, te_alert,
+     te_alert_create},
+};
+
+static int has_outside_chores(const te_settings_t *settings)
+{
+    return settings->alert_url != NULL;
+}
+
 static apr_status_t end_child(void *data)
 {
     te_app_t *ending = data;
 
     app = NULL;
     te_chores_stop(ending->chores);
+    te_chores_stop(ending->outside);
     if (ending->publisher != NULL) {
         te_publisher_stop(ending->publisher);
         te_publisher_join(ending->publisher);
     }
     te_chores_join(ending->chores);
+    te_chores_join(ending->outside);
     if (!te_db_pool_close(ending->db, CLOSE_WAIT)) {
         te_log(TE_LOG_WARNING, 0, "TE0010", "a request still had a database "
                "connection when the child ended");
@@ -306,8 +328,16 @@ static apr_status_t start_child(apr_pool_t *pchild, te_app_t *starting)
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    return te_chores_start(&starting->chores, chores,
-                           (int)(sizeof chores / sizeof chores[0]),
+    rv = te_chores_start(&starting->chores, chores,
+                         (int)(sizeof chores / sizeof chores[0]),
+                         starting->settings, starting->db,
+                         starting->publisher, pchild);
+    if (rv != APR_SUCCESS || !has_outside_chores(starting->settings)) {
+        return rv;
+    }
+    return te_chores_start(&starting->outside, outside_chores,
+                           (int)(sizeof outside_chores
+                                 / sizeof outside_chores[0]),
                            starting->settings, starting->db,
                            starting->publisher, pchild);
 }
@@ -341,6 +371,7 @@ static void child_stopping(apr_pool_t *pchild, int graceful)
     if (ending != NULL) {
         te_publisher_stop(ending->publisher);
         te_chores_stop(ending->chores);
+        te_chores_stop(ending->outside);
     }
 }
 

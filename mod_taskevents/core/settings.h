@@ -3,6 +3,7 @@
 #ifndef TE_CORE_SETTINGS_H
 #define TE_CORE_SETTINGS_H
 
+#include "../base/webhook.h"
 #include "../store/db.h"
 
 typedef enum {
@@ -33,9 +34,8 @@ typedef struct te_settings_t {
     apr_interval_time_t keep_answers;   /* of Idempotency-Key */
     apr_interval_time_t keep_history, keep_letters, keep_notifications;
     const char *alert_url;              /* NULL: nobody is told */
-    const char *alert_secrets[2];       /* their bytes in base64; the second
-                                         * one NULL unless one replaces the
-                                         * other */
+    te_webhook_secret_t alert_secrets[2];       /* two while one replaces
+                                                 * the other */
 } te_settings_t;
 
 #endif

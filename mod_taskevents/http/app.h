@@ -14,6 +14,7 @@ typedef struct te_app_t {
     te_db_pool_t *db;
     te_publisher_t *publisher;
     te_chores_t *chores;                /* within the database */
+    te_chores_t *outside;               /* with calls to others; NULL: none */
     apr_pool_t *told_pool;              /* these under told_mutex */
     apr_hash_t *told;
     apr_thread_mutex_t *told_mutex;

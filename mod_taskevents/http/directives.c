@@ -274,6 +274,55 @@ static const char *read_tokens(cmd_parms *cmd, const char *arg,
                                  "empty");
 }
 
+/* It may hold a secret of the receiver's: it is not repeated. */
+static const char *set_alert_url(cmd_parms *cmd, void *dir, const char *arg)
+{
+    apr_uri_t uri;
+    const char *c;
+
+    (void)dir;
+    MAIN_ONLY(cmd);
+    for (c = arg; *c > ' ' && *c < 0x7f; ++c) {
+    }
+    if (*c != '\0' || apr_uri_parse(cmd->pool, arg, &uri) != APR_SUCCESS
+        || uri.scheme == NULL || uri.hostname == NULL
+        || *uri.hostname == '\0'
+        || (strcmp(uri.scheme, "http") != 0
+            && strcmp(uri.scheme, "https") != 0)
+        || uri.fragment != NULL || uri.user != NULL) {
+        return apr_psprintf(cmd->pool, "%s: the value is not allowed; it "
+                            "takes an http or https URL without user and "
+                            "fragment, such as "
+                            "https://alerts.example/taskevents",
+                            cmd->cmd->name);
+    }
+    settings_of(cmd)->alert_url = arg;
+    return NULL;
+}
+
+static const char *set_alert_secret_file(cmd_parms *cmd, void *dir,
+                                         const char *arg)
+{
+    const char *tokens[2] = {NULL, NULL}, *message;
+    te_settings_t *settings;
+    int i;
+
+    (void)dir;
+    MAIN_ONLY(cmd);
+    settings = settings_of(cmd);
+    memset(settings->alert_secrets, 0, sizeof settings->alert_secrets);
+    message = read_tokens(cmd, arg, tokens, 2);
+    for (i = 0; i < 2 && message == NULL && tokens[i] != NULL; ++i) {
+        if (!te_webhook_secret(cmd->pool, tokens[i],
+                               &settings->alert_secrets[i])) {
+            message = refuse(cmd, arg, "a file with one secret, or two while "
+                             "one replaces the other: 'whsec_' and base64 of "
+                             "24 to 64 random bytes");
+        }
+    }
+    return message;
+}
+
 static const char *set_dapr_token_file(cmd_parms *cmd, void *dir,
                                        const char *arg)
 {
@@ -542,6 +591,10 @@ const command_rec te_directives[] = {
     AP_INIT_TAKE2("TaskEventsRetention", set_retention, NULL, RSRC_CONF,
                   "history (30d), deadletters (30d), notifications (90d) or "
                   "idempotency (24h), and how long they are kept"),
+    AP_INIT_TAKE1("TaskEventsAlertURL", set_alert_url, NULL, RSRC_CONF,
+                  "URL that is told of each new dead letter"),
+    AP_INIT_TAKE1("TaskEventsAlertSecretFile", set_alert_secret_file, NULL,
+                  RSRC_CONF, "file with the secret that signs alerts"),
     AP_INIT_TAKE1("TaskEventsDatabase", set_database, NULL, RSRC_CONF,
                   "libpq connection string"),
     AP_INIT_TAKE3("TaskEventsPool", set_pool, NULL, RSRC_CONF,
