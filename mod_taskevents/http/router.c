@@ -119,8 +119,8 @@ te_match_t te_router_match_status(apr_pool_t *p, const char *location,
 {
     apr_size_t n = strlen(path);
 
-    if (n > 1 && path[n - 1] == '/') {
-        path = apr_pstrmemdup(p, path, n - 1);
+    if (n > 0 && path[n - 1] == '/' && strlen(location) == n - 1) {
+        path = location;        /* the location itself, with a slash */
     }
     return find(status_routes, sizeof status_routes / sizeof status_routes[0],
                 p, location, path);
