@@ -1,5 +1,6 @@
 #include "effects.h"
 
+#include <apr_hash.h>
 #include <apr_strings.h>
 #include <string.h>
 
@@ -9,239 +10,65 @@
 #include "../base/timefmt.h"
 #include "../base/uuid.h"
 #include "../store/dead_letters.h"
-#include "../store/inbox.h"
-#include "event.h"
-#include "recurrence.h"
+#include "effect.h"
 #include "task.h"
 
-/* One message on its way through. */
-typedef struct {
-    const te_settings_t *settings;
-    te_db_pool_t *ids;
-    te_db_t *db;
-    apr_pool_t *pool;
-    const te_delivery_t *delivery;
-    const te_incoming_t *event;
-    te_task_t *task;                    /* the task it carries, or NULL */
-    te_outgoing_t *follow_up;           /* the event it causes, or NULL */
-} handling_t;
-
-typedef te_db_err_e effect_fn(handling_t *h);
-
-static effect_fn make_next_occurrence;
+#define MOST_EFFECTS 2
 
 /* What each event changes beside the user's history. */
-static const struct {
+typedef struct {
     const char *type;
     int carries_task;                   /* data.task must be one */
-    effect_fn *effect;
-} known_types[] = {
-    {TE_TASK_CREATED, 1, NULL},
-    {TE_TASK_UPDATED, 1, NULL},
-    {TE_TASK_COMPLETED, 1, make_next_occurrence},
-    {TE_TASK_DELETED, 0, NULL},
-    {"reminder.scheduled", 0, NULL},
-    {"reminder.cancelled", 0, NULL},
-    {"reminder.triggered", 0, NULL},
+    const te_effect_t *effects[MOST_EFFECTS];
+} known_type_t;
+
+static const known_type_t known_types[] = {
+    {TE_TASK_CREATED, 1, {NULL}},
+    {TE_TASK_UPDATED, 1, {NULL}},
+    {TE_TASK_COMPLETED, 1, {&te_effect_occurrence}},
+    {TE_TASK_DELETED, 0, {NULL}},
+    {"reminder.scheduled", 0, {NULL}},
+    {"reminder.cancelled", 0, {NULL}},
+    {"reminder.triggered", 0, {NULL}},
 };
 
-static int find_type(const char *type)
+static const known_type_t *find_type(const char *type)
 {
-    int i, n = (int)(sizeof known_types / sizeof known_types[0]);
+    apr_size_t i;
 
-    for (i = 0; i < n; ++i) {
+    for (i = 0; i < sizeof known_types / sizeof known_types[0]; ++i) {
         if (strcmp(type, known_types[i].type) == 0) {
-            return i;
+            return &known_types[i];
         }
     }
-    return -1;
+    return NULL;
 }
 
 int te_event_is_known(const char *type)
 {
-    return find_type(type) >= 0;
+    return find_type(type) != NULL;
 }
 
-/* --- completing a recurring task --------------------------------------- */
+/* One message on its way through. */
+typedef struct {
+    te_handling_t h;
+    te_delivery_t *delivery;
+    const known_type_t *type;           /* NULL: there is nothing to handle */
+    int wanted;                         /* some effect wants it */
+    int copy;                           /* of another one of the batch */
+    int was_done;                       /* before this try */
+} message_t;
 
-/* Its id comes from its cause, so that one cause never makes two. */
-static te_outgoing_t *created_event(handling_t *h, const te_task_t *next,
-                                    const char *id)
-{
-    te_event_t event;
+typedef struct {
+    const te_settings_t *settings;
+    te_db_t *db;
+    apr_pool_t *pool;
+    message_t *messages;
+    int n;
+    apr_array_header_t *follow_ups;
+} batch_t;
 
-    memset(&event, 0, sizeof event);
-    event.id = id;
-    event.source = h->settings->source;
-    event.type = TE_TASK_CREATED;
-    event.topic = h->settings->topics[TE_TOPIC_TASKS];
-    event.user_id = next->user_id;
-    event.task_id = next->id;
-    event.time = next->created_at;
-    event.origin = TE_ORIGIN_RECURRENCE;
-    event.correlation_id = h->event->correlation_id;
-    event.causation_id = h->event->id;
-    event.traceparent = te_traceparent(h->pool, h->event->traceparent);
-    event.task = next;
-    return te_event_text(h->pool, &event);
-}
-
-/* The completed task's fields as they are now; gone: as they were. A task
- * completed without saying when was completed at the event's time. */
-static te_task_t *completed_task(handling_t *h, te_task_t *now)
-{
-    te_task_t *from = apr_pmemdup(h->pool, now ? now : h->task, sizeof *from);
-
-    if (from->completed_at == TE_TIME_NONE) {
-        from->completed_at = h->event->time != TE_TIME_NONE ? h->event->time
-                                                            : apr_time_now();
-    }
-    from->series_id = h->task->series_id;
-    return from;
-}
-
-static te_db_err_e insert_next(handling_t *h, te_task_t *now_task)
-{
-    te_task_t *from = completed_task(h, now_task), *next;
-    apr_time_t now = apr_time_now();
-    const char *event_id;
-    apr_int64_t id;
-    te_db_err_e err = te_db_next_task_id(h->ids, h->db, &id);
-
-    if (err != TE_DB_OK) {
-        return err;
-    }
-    event_id = te_uuid_v5(h->pool, h->event->id,
-                          apr_psprintf(h->pool, "%s series/%s/%d",
-                                       TE_TASK_CREATED, from->series_id,
-                                       h->task->occurrence + 1));
-    err = te_tasks_create_next(h->db, h->pool, id, from,
-                               h->settings->catch_up_skip ? now
-                                                          : TE_TIME_NONE,
-                               event_id, now, &next);
-    if (err == TE_DB_OK && next != NULL) {
-        h->follow_up = created_event(h, next, event_id);
-    }
-    else if (err == TE_DB_OK) {
-        te_log(TE_LOG_INFO, 0, "TE0410", "event %s: the series has no later "
-               "due date before the year 10000", h->event->id);
-    }
-    return err;
-}
-
-static te_db_err_e make_next_occurrence(handling_t *h)
-{
-    te_task_t *now_task = NULL;
-    int last = 0, ended = 0;
-    te_next_e next;
-    te_db_err_e err;
-
-    /* what an event itself made cannot start another round */
-    if (strcmp(h->event->origin, TE_ORIGIN_USER) != 0
-        || h->task->series_id == NULL) {
-        return TE_DB_OK;
-    }
-    err = te_tasks_lock(h->db, h->pool, 0, h->event->user_id,
-                        h->event->task_id, &now_task);
-    if (err == TE_DB_OK) {
-        err = te_series_lock(h->db, h->pool, h->task->series_id,
-                             h->event->user_id, &last, &ended);
-    }
-    if (err != TE_DB_OK) {
-        return err;
-    }
-    next = te_recurrence_decide(h->task, now_task, last, ended);
-    te_log(TE_LOG_DEBUG, 0, "TE0411", "event %s: next occurrence: %d",
-           h->event->id, next);
-    return next == TE_NEXT_MAKE ? insert_next(h, now_task) : TE_DB_OK;
-}
-
-/* --- one transaction --------------------------------------------------- */
-
-/* The last step: the follow-up event, the outbox row of the local transport,
- * COMMIT. */
-static te_db_err_e finish(handling_t *h)
-{
-    te_db_err_e err = TE_DB_OK;
-    int there = 1;
-
-    if (h->follow_up != NULL) {
-        err = te_outbox_emit(h->db, h->follow_up, h->delivery->row == NULL);
-        if (err != TE_DB_OK || h->delivery->row == NULL) {
-            return err;
-        }
-    }
-    if (h->delivery->row != NULL) {
-        err = te_outbox_settle(h->db, h->pool, 0, h->delivery->row, &there);
-    }
-    return err == TE_DB_OK ? te_db_commit(h->db) : err;
-}
-
-/* A copy: only the outbox row of the local transport is left to remove. */
-static te_db_err_e finish_duplicate(handling_t *h)
-{
-    int there;
-
-    te_db_rollback(h->db);
-    return h->delivery->row == NULL
-               ? TE_DB_OK
-               : te_outbox_settle(h->db, h->pool, 0, h->delivery->row,
-                                  &there);
-}
-
-/* The letter of a redrive: with it closed by somebody else in the meantime,
- * there is nothing to do. */
-static te_db_err_e close_letter(handling_t *h, te_event_outcome_e *outcome)
-{
-    const te_redrive_t *redrive = h->delivery->redrive;
-    int was_open;
-    te_db_err_e err = te_letters_close(h->db, h->pool, redrive->letter,
-                                       TE_LETTER_REDRIVEN, redrive->by,
-                                       "handled", &was_open);
-
-    if (err == TE_DB_OK && !was_open) {
-        *outcome = TE_EVENT_CLOSED;
-        h->follow_up = NULL;
-        te_db_rollback(h->db);
-    }
-    return err;
-}
-
-static te_db_err_e transact(handling_t *h, effect_fn *effect,
-                            te_event_outcome_e *outcome)
-{
-    te_seen_t seen;
-    te_db_err_e err;
-    int is_new;
-
-    memset(&seen, 0, sizeof seen);
-    seen.source = h->event->source;
-    seen.id = h->event->id;
-    seen.user_id = h->event->user_id;
-    seen.type = h->event->type;
-    seen.task_id = h->event->task_id;
-    seen.event = h->event->text;
-    seen.outcome = "handled";
-    h->follow_up = NULL;
-    err = te_inbox_begin(h->db, h->pool, &seen, &is_new);
-    if (err != TE_DB_OK) {
-        return err;
-    }
-    if (!is_new) {
-        *outcome = TE_EVENT_DUPLICATE;
-        return finish_duplicate(h);
-    }
-    *outcome = TE_EVENT_HANDLED;
-    if (effect != NULL) {
-        err = effect(h);
-    }
-    if (err == TE_DB_OK && h->delivery->redrive != NULL) {
-        err = close_letter(h, outcome);
-    }
-    return err == TE_DB_OK && *outcome == TE_EVENT_HANDLED ? finish(h) : err;
-}
-
-/* --- what came in ------------------------------------------------------ */
+/* --- dead letters ------------------------------------------------------ */
 
 static void tell(apr_pool_t *p, const char *stage, const char *event_id,
                  const char *reason, te_letter_kept_e kept)
@@ -302,104 +129,361 @@ te_db_err_e te_event_keep(const te_settings_t *settings, te_db_t *db,
     return err;
 }
 
-static te_db_err_e keep(handling_t *h, const char *stage, const char *reason)
+static te_db_err_e keep(message_t *m, const char *stage, const char *reason)
 {
-    te_redrive_t *redrive = h->delivery->redrive;
+    te_redrive_t *redrive = m->delivery->redrive;
+    te_db_err_e err;
 
     if (redrive != NULL) {
         redrive->reason = reason;
-        return te_letters_failed(h->db, h->pool, redrive->letter, redrive->by,
-                                 reason);
+        err = te_letters_failed(m->h.db, m->h.pool, redrive->letter,
+                                redrive->by, reason);
     }
-    return te_event_keep(h->settings, h->db, h->pool, h->delivery, stage,
-                         reason);
+    else {
+        err = te_event_keep(m->h.settings, m->h.db, m->h.pool, m->delivery,
+                            stage, reason);
+    }
+    m->delivery->outcome = TE_EVENT_KEPT;
+    m->delivery->done = err == TE_DB_OK;
+    return err;
+}
+
+/* --- what came in ------------------------------------------------------ */
+
+/* Done without effects; of the local transport's row nothing is to stay. */
+static te_db_err_e dismiss(message_t *m, te_event_outcome_e outcome)
+{
+    te_db_err_e err = m->delivery->row == NULL
+                          ? TE_DB_OK
+                          : te_outbox_settle(m->h.db, m->h.pool,
+                                             m->delivery->row);
+
+    m->delivery->outcome = outcome;
+    m->delivery->done = err == TE_DB_OK;
+    return err;
 }
 
 /* A fact of our own that a newer version knows how to handle. */
-static int is_ours(const handling_t *h)
+static int is_ours(const message_t *m)
 {
-    return strcmp(h->event->source, h->settings->source) == 0
-           && (strncmp(h->event->type, "task.", 5) == 0
-               || strncmp(h->event->type, "reminder.", 9) == 0);
+    const te_incoming_t *event = m->h.event;
+
+    return strcmp(event->source, m->h.settings->source) == 0
+           && (strncmp(event->type, "task.", 5) == 0
+               || strncmp(event->type, "reminder.", 9) == 0);
 }
 
-static te_db_err_e handle_unknown(handling_t *h, te_event_outcome_e *outcome)
+static te_db_err_e receive_unknown(message_t *m)
 {
-    if (is_ours(h)) {
-        *outcome = TE_EVENT_KEPT;
-        return keep(h, "handle", "this version does not know the type; "
+    if (is_ours(m)) {
+        return keep(m, "handle", "this version does not know the type; "
                     "redrive it after the upgrade");
     }
-    *outcome = TE_EVENT_IGNORED;
     te_log(TE_LOG_INFO, 0, "TE0402", "an event of an unknown type from "
            "another source was acknowledged and ignored");
-    return h->delivery->row == NULL ? TE_DB_OK : finish_duplicate(h);
+    return dismiss(m, TE_EVENT_IGNORED);
 }
 
-static const char *check_data(handling_t *h, int carries_task)
+/* Whether its mark may be forgotten by now. What is in the outbox was never
+ * handled. */
+static int is_too_old(const message_t *m)
+{
+    apr_interval_time_t memory = m->h.settings->keep_history;
+
+    return memory > 0 && m->h.event->time != TE_TIME_NONE
+           && m->h.event->time < apr_time_now() - memory
+           && m->delivery->row == NULL && m->delivery->redrive == NULL;
+}
+
+static te_db_err_e receive_old(message_t *m)
+{
+    int known;
+    te_db_err_e err = te_inbox_known(m->h.db, m->h.event->source,
+                                     m->h.event->id, &known);
+
+    if (err != TE_DB_OK) {
+        return err;
+    }
+    return known ? dismiss(m, TE_EVENT_DUPLICATE)
+                 : keep(m, "handle", "it is older than the history "
+                        "(TaskEventsRetention history), so that nobody knows "
+                        "whether it was handled; redrive it if it was not");
+}
+
+static const char *check_data(message_t *m)
 {
     const char *detail = NULL;
     const json_t *task;
 
-    if (h->event->user_id == NULL || h->event->task_id == 0) {
+    if (m->h.event->data_fault != NULL) {
+        return m->h.event->data_fault;
+    }
+    if (m->h.event->user_id == NULL || m->h.event->task_id == 0) {
         return "data.user_id or data.task_id is missing";
     }
-    if (carries_task) {
-        task = json_object_get(h->event->data, "task");
+    if (m->type->carries_task) {
+        task = json_object_get(m->h.event->data, "task");
         if (!json_is_object(task)) {
             return "data.task is missing";
         }
-        h->task = te_task_from_event(h->pool, task, &detail);
+        m->h.said = te_task_from_event(m->h.pool, task, &detail);
     }
     return detail;
 }
 
-static te_db_err_e handle(handling_t *h, te_event_outcome_e *outcome)
+static int is_wanted(const message_t *m)
 {
-    const te_delivery_t *delivery = h->delivery;
+    int i, wanted = 0;
+
+    for (i = 0; i < MOST_EFFECTS && m->type->effects[i] != NULL; ++i) {
+        wanted |= m->type->effects[i]->wants(&m->h);
+    }
+    return wanted;
+}
+
+/* Read one; what is not to be handled is done with, and has no type. */
+static te_db_err_e receive(message_t *m)
+{
     const char *reason = NULL;
     te_db_err_e err;
-    int type, tries;
 
-    *outcome = TE_EVENT_KEPT;
-    if (delivery->full_size > (apr_off_t)delivery->size) {
-        return keep(h, "malformed", "the message is larger than is read");
+    if (m->delivery->full_size > (apr_off_t)m->delivery->size) {
+        return keep(m, "malformed", "the message is larger than is read");
     }
-    h->event = te_event_parse(h->pool, delivery->bytes, delivery->size,
-                              &reason);
-    if (h->event == NULL) {
-        return keep(h, "malformed", reason);
+    m->h.event = te_event_parse(m->h.pool, m->delivery->bytes,
+                                m->delivery->size, &reason);
+    if (m->h.event == NULL) {
+        return keep(m, "malformed", reason);
     }
-    type = find_type(h->event->type);
-    if (type < 0) {
-        return handle_unknown(h, outcome);
+    m->delivery->user_id = m->h.event->user_id;
+    m->type = find_type(m->h.event->type);
+    if (m->type == NULL) {
+        return receive_unknown(m);
     }
-    reason = check_data(h, known_types[type].carries_task);
-    if (reason != NULL) {
-        return keep(h, "malformed", reason);
+    reason = check_data(m);
+    if (reason != NULL || is_too_old(m)) {
+        err = reason ? keep(m, "malformed", reason) : receive_old(m);
+        m->type = NULL;
+        return err;
     }
-    for (tries = 1;; ++tries) {
-        err = transact(h, known_types[type].effect, outcome);
-        if (err != TE_DB_AGAIN || tries == TE_DB_TRIES) {
-            break;
+    m->wanted = is_wanted(m);
+    return TE_DB_OK;
+}
+
+static te_db_err_e receive_all(batch_t *b)
+{
+    apr_hash_t *seen = apr_hash_make(b->pool);
+    te_db_err_e err;
+    const char *key;
+    int i;
+
+    for (i = 0; i < b->n; ++i) {
+        message_t *m = &b->messages[i];
+
+        if (m->delivery->done) {
+            continue;
+        }
+        err = receive(m);
+        if (err != TE_DB_OK) {
+            return err;
+        }
+        if (m->type != NULL && b->n > 1) {
+            key = apr_pstrcat(b->pool, m->h.event->source, "\n",
+                              m->h.event->id, NULL);
+            m->copy = apr_hash_get(seen, key, APR_HASH_KEY_STRING) != NULL;
+            apr_hash_set(seen, key, APR_HASH_KEY_STRING, m);
         }
     }
-    if (err != TE_DB_OK) {
-        te_db_rollback(h->db);
+    return TE_DB_OK;
+}
+
+/* --- one transaction --------------------------------------------------- */
+
+/* What is to be marked. @return how many */
+static int list_seen(batch_t *b, te_seen_t *seen)
+{
+    int i, n = 0;
+
+    for (i = 0; i < b->n; ++i) {
+        const message_t *m = &b->messages[i];
+        const te_incoming_t *event = m->h.event;
+
+        if (m->type == NULL || m->copy) {
+            continue;
+        }
+        seen[n].source = event->source;
+        seen[n].id = event->id;
+        seen[n].user_id = event->user_id;
+        seen[n].type = event->type;
+        seen[n].task_id = event->task_id;
+        seen[n].event = event->text;
+        seen[n].time = event->time != TE_TIME_NONE ? event->time
+                                                   : apr_time_now();
+        /* the letter of a redrive is closed in this transaction */
+        seen[n].hold = m->wanted || m->delivery->redrive != NULL;
+        seen[n++].series_id = m->h.said ? m->h.said->series_id : NULL;
+    }
+    return n;
+}
+
+static te_db_err_e apply(message_t *m, const te_seen_t *seen)
+{
+    te_db_err_e err = TE_DB_OK;
+    int i;
+
+    m->h.task = seen->task;
+    m->h.series = seen->series;
+    for (i = 0; err == TE_DB_OK && i < MOST_EFFECTS
+                && m->type->effects[i] != NULL; ++i) {
+        if (m->type->effects[i]->wants(&m->h)) {
+            err = m->type->effects[i]->apply(&m->h);
+        }
     }
     return err;
 }
 
-static void count(const handling_t *h, te_db_err_e err,
-                  te_event_outcome_e outcome)
+static te_db_err_e apply_all(batch_t *b, const te_seen_t *seen)
+{
+    te_db_err_e err = TE_DB_OK;
+    int i;
+
+    for (i = 0; err == TE_DB_OK && i < b->n; ++i) {
+        message_t *m = &b->messages[i];
+
+        if (m->type == NULL || m->copy) {
+            continue;
+        }
+        if (seen->is_new && m->wanted) {
+            err = apply(m, seen);
+        }
+        ++seen;
+    }
+    return err;
+}
+
+/* All is committed. */
+static void note_outcomes(batch_t *b, const te_seen_t *seen)
+{
+    int i;
+
+    for (i = 0; i < b->n; ++i) {
+        message_t *m = &b->messages[i];
+
+        if (m->type == NULL) {
+            continue;
+        }
+        m->delivery->outcome = TE_EVENT_DUPLICATE;
+        if (!m->copy && seen++->is_new) {
+            m->delivery->outcome = TE_EVENT_HANDLED;
+        }
+        m->delivery->done = 1;
+    }
+}
+
+/* With the letter of a redrive closed by somebody else in the meantime, there
+ * is nothing to do. */
+static te_db_err_e close_letter(batch_t *b, int *closed)
+{
+    te_delivery_t *delivery = b->messages[0].delivery;
+    int was_open;
+    te_db_err_e err = te_letters_close(b->db, b->pool,
+                                       delivery->redrive->letter,
+                                       TE_LETTER_REDRIVEN,
+                                       delivery->redrive->by, "handled",
+                                       &was_open);
+
+    *closed = err == TE_DB_OK && !was_open;
+    if (*closed) {
+        te_db_rollback(b->db);
+        apr_array_clear(b->follow_ups);
+        delivery->outcome = TE_EVENT_CLOSED;
+        delivery->done = 1;
+    }
+    return err;
+}
+
+static te_db_err_e transact(batch_t *b, int again)
+{
+    te_seen_t *seen = apr_pcalloc(b->pool, (apr_size_t)b->n * sizeof *seen);
+    const te_outbox_row_t *row = b->messages[0].delivery->row;
+    int n = list_seen(b, seen), open = 0, closed = 0;
+    te_db_err_e err;
+
+    if (n == 0) {
+        return TE_DB_OK;
+    }
+    apr_array_clear(b->follow_ups);
+    err = te_inbox_mark(b->db, b->pool, seen, n, row, again, &open);
+    if (err == TE_DB_OK && open) {
+        err = apply_all(b, seen);
+        if (err == TE_DB_OK && seen->is_new
+            && b->messages[0].delivery->redrive != NULL) {
+            err = close_letter(b, &closed);
+        }
+        if (err == TE_DB_OK && !closed) {
+            err = te_outbox_finish(b->db, b->pool, b->follow_ups, row);
+        }
+    }
+    if (err == TE_DB_OK && !closed) {
+        note_outcomes(b, seen);
+    }
+    else if (err != TE_DB_OK) {
+        te_db_rollback(b->db);
+    }
+    return err;
+}
+
+/* A batch that fails is tried one by one: only there a failure counts. */
+static void count(const batch_t *b)
 {
     static const char *const words[] = {
         [TE_EVENT_HANDLED] = "handled", [TE_EVENT_DUPLICATE] = "duplicate",
         [TE_EVENT_IGNORED] = "ignored", [TE_EVENT_KEPT] = "dead_letter",
         [TE_EVENT_CLOSED] = "duplicate"};
+    int i;
 
-    te_metric_add(TE_METRIC_DELIVERIES, h->event ? h->event->type : NULL,
-                  err == TE_DB_OK ? words[outcome] : "failed");
+    for (i = 0; i < b->n; ++i) {
+        const message_t *m = &b->messages[i];
+
+        if (!m->was_done && (m->delivery->done || b->n == 1)) {
+            te_metric_add(TE_METRIC_DELIVERIES,
+                          m->h.event ? m->h.event->type : NULL,
+                          m->delivery->done ? words[m->delivery->outcome]
+                                            : "failed");
+        }
+    }
+}
+
+te_db_err_e te_events_handle(const te_settings_t *settings, te_db_pool_t *ids,
+                             te_db_t *db, apr_pool_t *p,
+                             te_delivery_t *deliveries, int n, int *followed)
+{
+    batch_t b = {settings, db, p, NULL, n, NULL};
+    te_db_err_e err;
+    int i, tries = 0;
+
+    b.messages = apr_pcalloc(p, (apr_size_t)n * sizeof *b.messages);
+    b.follow_ups = apr_array_make(p, 2, sizeof(te_outgoing_t *));
+    for (i = 0; i < n; ++i) {
+        te_handling_t *h = &b.messages[i].h;
+
+        b.messages[i].delivery = &deliveries[i];
+        b.messages[i].was_done = deliveries[i].done;
+        h->settings = settings;
+        h->ids = ids;
+        h->db = db;
+        h->pool = p;
+        h->follow_ups = b.follow_ups;
+    }
+    err = receive_all(&b);
+    if (err == TE_DB_OK) {
+        do {
+            err = transact(&b, tries > 0);
+        } while (err == TE_DB_AGAIN && ++tries < TE_DB_TRIES);
+    }
+    *followed = err == TE_DB_OK && b.follow_ups->nelts > 0;
+    count(&b);
+    return err;
 }
 
 te_db_err_e te_event_handle(const te_settings_t *settings, te_db_pool_t *ids,
@@ -407,10 +491,11 @@ te_db_err_e te_event_handle(const te_settings_t *settings, te_db_pool_t *ids,
                             const te_delivery_t *delivery,
                             te_event_outcome_e *outcome, int *followed)
 {
-    handling_t h = {settings, ids, db, p, delivery, NULL, NULL, NULL};
-    te_db_err_e err = handle(&h, outcome);
+    te_delivery_t one = *delivery;
+    te_db_err_e err;
 
-    count(&h, err, *outcome);
-    *followed = err == TE_DB_OK && h.follow_up != NULL;
+    one.done = 0;
+    err = te_events_handle(settings, ids, db, p, &one, 1, followed);
+    *outcome = one.outcome;
     return err;
 }

@@ -1,6 +1,6 @@
-/* Handling an event: which effects it has, applied exactly once. Everything
- * an event changes, the mark that it was handled, and the events it causes in
- * turn are one transaction; a copy that comes again finds the mark. */
+/* Handling events: which effects they have, applied exactly once. Everything
+ * that an event changes, the mark that it was handled, and the events it
+ * causes in turn are one transaction; a copy that comes again finds the mark. */
 #ifndef TE_CORE_EFFECTS_H
 #define TE_CORE_EFFECTS_H
 
@@ -11,8 +11,8 @@ typedef enum {
     TE_EVENT_HANDLED,           /* effects applied */
     TE_EVENT_DUPLICATE,         /* handled before: nothing done */
     TE_EVENT_IGNORED,           /* none of ours: logged only */
-    TE_EVENT_KEPT,              /* a dead letter now: malformed, or of a type
-                                 * that a newer version writes */
+    TE_EVENT_KEPT,              /* a dead letter now: malformed, of a type
+                                 * that a newer version writes, or too old */
     TE_EVENT_CLOSED             /* its dead letter was closed meanwhile:
                                  * nothing done */
 } te_event_outcome_e;
@@ -35,6 +35,12 @@ typedef struct te_delivery_t {
     const char *partition, *offset;     /* of the record, in digits; NULL:
                                          * not told */
     te_redrive_t *redrive;              /* NULL: it comes from a topic */
+
+    int done;                           /* what came of it: nothing left to
+                                         * do, */
+    te_event_outcome_e outcome;         /* because of this */
+    const char *user_id;                /* whose stream it is of; NULL: it
+                                         * does not say */
 } te_delivery_t;
 
 /* Handle one message. Any thread; db must be idle.
@@ -50,6 +56,14 @@ te_db_err_e te_event_handle(const te_settings_t *settings, te_db_pool_t *ids,
 
 /* Whether events of this type are handled. */
 int te_event_is_known(const char *type);
+
+/* Handle several, in this order and in one transaction: all of them, or none
+ * but those that are `done` without it (kept, ignored). Those that are done
+ * already are left alone. Only one alone may have a row or a redrive. When it fails, one by
+ * one may tell which it is. */
+te_db_err_e te_events_handle(const te_settings_t *settings, te_db_pool_t *ids,
+                             te_db_t *db, apr_pool_t *p,
+                             te_delivery_t *deliveries, int n, int *followed);
 
 /* Keep a message as a dead letter without handling it, under the identity
  * that can be read in it, else one told from its bytes. */

@@ -177,9 +177,7 @@ te_incoming_t *te_event_parse(apr_pool_t *p, const char *bytes,
     event->traceparent = attribute(p, json, "traceparent");
     event->correlation_id = attribute(p, json, "correlationid");
     *reason = check_envelope(event, json);
-    if (*reason == NULL) {
-        *reason = read_data(event, p);
-    }
+    event->data_fault = read_data(event, p);
     event->time = TE_TIME_NONE;
     time = te_json_get_string(json, "time");
     if (*reason == NULL && json_object_get(json, "time") != NULL

@@ -49,6 +49,9 @@ typedef struct te_incoming_t {
     const char *correlation_id;         /* its own id when not said */
     const char *traceparent;            /* NULL: none */
     const json_t *data;                 /* an object, or NULL */
+    const char *data_fault;             /* what of the above cannot be read,
+                                         * which matters for our own types
+                                         * alone; NULL: nothing */
     const char *text;                   /* the event as it came */
 } te_incoming_t;
 

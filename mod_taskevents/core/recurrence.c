@@ -9,7 +9,8 @@ int te_interval_valid(const char *name)
 }
 
 te_next_e te_recurrence_decide(const te_task_t *completed,
-                               const te_task_t *now, int last, int ended)
+                               const te_task_t *now,
+                               const te_series_t *series)
 {
     if (completed->series_id == NULL || completed->occurrence < 1) {
         return TE_NEXT_NONE;
@@ -17,11 +18,12 @@ te_next_e te_recurrence_decide(const te_task_t *completed,
     if (now != NULL && !now->completed) {
         return TE_NEXT_OPEN_AGAIN;
     }
-    if (last == 0 || ended) {
+    if (series == NULL || series->ended) {
         return TE_NEXT_SERIES_ENDED;
     }
     /* a number is used once, for ever: whatever became of its task */
-    return completed->occurrence == last ? TE_NEXT_MAKE : TE_NEXT_NUMBER_USED;
+    return completed->occurrence == series->last ? TE_NEXT_MAKE
+                                                 : TE_NEXT_NUMBER_USED;
 }
 
 te_series_change_e te_series_change(const te_task_t *before,

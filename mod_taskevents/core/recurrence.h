@@ -19,10 +19,10 @@ typedef enum {
 /* Whether a completion makes the next task of its series.
  * @param completed  the task as the event has it
  * @param now        the task as it is, locked; NULL: deleted since
- * @param last       the series' last number used, locked; 0: no such series
- * @param ended      whether the series has ended */
+ * @param series     its series, locked; NULL: no such series */
 te_next_e te_recurrence_decide(const te_task_t *completed,
-                               const te_task_t *now, int last, int ended);
+                               const te_task_t *now,
+                               const te_series_t *series);
 
 /* What changing a task does to its series. */
 typedef enum {

@@ -25,6 +25,7 @@ typedef struct te_settings_t {
     const char *dapr_token;             /* NULL: none */
     const char *pubsub;
     const char *topics[TE_TOPIC_COUNT];
+    int bulk_subscribe;                 /* ask the sidecar for batches */
     const char *source;                 /* of our CloudEvents */
     apr_interval_time_t publish_timeout;
     int publish_batch;                  /* events of one request */
@@ -32,7 +33,8 @@ typedef struct te_settings_t {
     apr_interval_time_t breaker_cooldown;
     int catch_up_skip;                  /* TaskEventsCatchUp Skip */
     apr_interval_time_t keep_answers;   /* of Idempotency-Key */
-    apr_interval_time_t keep_history, keep_letters, keep_notifications;
+    apr_interval_time_t keep_history;   /* of handled events; 0: for ever */
+    apr_interval_time_t keep_letters, keep_notifications;
     const char *alert_url;              /* NULL: nobody is told */
     te_webhook_secret_t alert_secrets[2];       /* two while one replaces
                                                  * the other */

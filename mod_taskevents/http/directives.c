@@ -454,6 +454,14 @@ static const char *set_breaker(cmd_parms *cmd, void *dir,
     return NULL;
 }
 
+static const char *set_bulk_subscribe(cmd_parms *cmd, void *dir, int on)
+{
+    (void)dir;
+    MAIN_ONLY(cmd);
+    settings_of(cmd)->bulk_subscribe = on;
+    return NULL;
+}
+
 static const char *set_catch_up(cmd_parms *cmd, void *dir, const char *arg)
 {
     (void)dir;
@@ -586,6 +594,8 @@ const command_rec te_directives[] = {
                   RSRC_CONF, "most events of one request (256)"),
     AP_INIT_TAKE2("TaskEventsBreaker", set_breaker, NULL, RSRC_CONF,
                   "failures in a row that open it, and its cool-down (5 1s)"),
+    AP_INIT_FLAG("TaskEventsBulkSubscribe", set_bulk_subscribe, NULL,
+                 RSRC_CONF, "On: events are delivered in batches (Off)"),
     AP_INIT_TAKE1("TaskEventsCatchUp", set_catch_up, NULL, RSRC_CONF,
                   "Each or Skip: overdue occurrences (Each)"),
     AP_INIT_TAKE2("TaskEventsRetention", set_retention, NULL, RSRC_CONF,

@@ -108,11 +108,7 @@ static int read_body(te_req_t *req, body_t *body, int stop_over)
     }
     body->bytes[body->size] = '\0';
     apr_brigade_destroy(bb);
-    if (status == OK || status == AP_FILTER_ERROR) {
-        return status;
-    }
-    return te_reply_problem(req, status, "The body could not be read to its "
-                            "end.");
+    return status;
 }
 
 static int too_large(te_req_t *req, apr_int64_t cap)
@@ -137,7 +133,10 @@ int te_request_body(te_req_t *req, apr_int64_t cap, const char **bytes,
     }
     status = read_body(req, &body, 1);
     if (status != OK) {
-        return status;
+        return status == AP_FILTER_ERROR
+                   ? status
+                   : te_reply_problem(req, status, "The body could not be "
+                                      "read to its end.");
     }
     if (body.full_size > (apr_off_t)cap) {
         return too_large(req, cap);
@@ -151,15 +150,15 @@ int te_request_head(te_req_t *req, apr_size_t cap, const char **bytes,
                     apr_size_t *size, apr_off_t *full_size)
 {
     body_t body;
-    int status;
+    int whole;
 
     memset(&body, 0, sizeof body);
     body.cap = cap;
-    status = read_body(req, &body, 0);
+    whole = read_body(req, &body, 0) == OK;
     *bytes = body.bytes;
     *size = body.size;
     *full_size = body.full_size;
-    return status;
+    return whole;
 }
 
 static int is_media_type(const char *type, const char *wanted)

@@ -45,8 +45,9 @@ te_notes_t *te_notes(request_rec *r);
 int te_request_body(te_req_t *req, apr_int64_t cap, const char **bytes,
                     apr_size_t *size);
 
-/* Same for a message that is wanted whatever its size: the first cap bytes
- * are kept and full_size counts all of them. */
+/* Read a message that is wanted whatever its size: the first cap bytes are
+ * kept and full_size counts all of them.
+ * @return 0: it did not come to its end; nothing was answered */
 int te_request_head(te_req_t *req, apr_size_t cap, const char **bytes,
                     apr_size_t *size, apr_off_t *full_size);
 

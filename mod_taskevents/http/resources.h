@@ -23,8 +23,10 @@ te_route_fn te_letters_route, te_letter_route, te_letters_redrive_route,
     te_letter_redrive_route, te_letter_discard_route;
 
 /* subscriptions.c */
-te_route_fn te_subscribe, te_deliver_tasks, te_deliver_reminders,
-    te_deliver_dead_letters;
+te_route_fn te_subscribe;
+
+/* deliveries.c */
+te_route_fn te_deliver_tasks, te_deliver_reminders, te_deliver_dead_letters;
 
 /* health.c */
 te_route_fn te_healthz, te_readyz, te_openapi;

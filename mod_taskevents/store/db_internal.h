@@ -66,7 +66,15 @@ const char *te_db_from_int64(apr_pool_t *p, apr_int64_t value);
 
 /* text[] literals of PostgreSQL from and to arrays of const char *, in p. */
 const char *te_db_from_array(apr_pool_t *p, const apr_array_header_t *texts);
+const char *te_db_from_one(apr_pool_t *p, const char *text);
 apr_array_header_t *te_db_to_array(apr_pool_t *p, const char *literal);
+
+/* Rows as parameters, an array for each column: n empty ones of const char *,
+ * and their literals. */
+void te_db_columns(apr_pool_t *p, apr_array_header_t **columns, int n,
+                   int rows);
+void te_db_from_columns(apr_pool_t *p, apr_array_header_t *const *columns,
+                        int n, const char **params);
 
 /* The name of the constraint that the last TE_DB_TAKEN ran into, or "". */
 const char *te_db_constraint(const te_db_t *db);

@@ -6,6 +6,7 @@
 
 #include "../base/timefmt.h"
 #include "db_internal.h"
+#include "outbox_row.h"
 
 #define TRACE_LENGTH 55
 
@@ -104,9 +105,7 @@ te_db_err_e te_outbox_accepted(te_db_t *db, apr_pool_t *p,
     const char *params[4];
     int i;
 
-    for (i = 0; i < 4; ++i) {
-        columns[i] = apr_array_make(p, rows->nelts, sizeof(const char *));
-    }
+    te_db_columns(p, columns, 4, rows->nelts);
     for (i = 0; i < rows->nelts; ++i) {
         const te_outbox_row_t *row =
             APR_ARRAY_IDX(rows, i, const te_outbox_row_t *);
@@ -117,14 +116,12 @@ te_db_err_e te_outbox_accepted(te_db_t *db, apr_pool_t *p,
         APR_ARRAY_PUSH(columns[3], const char *) =
             te_db_from_int64(p, row->sequence);
     }
-    for (i = 0; i < 4; ++i) {
-        params[i] = te_db_from_array(p, columns[i]);
-    }
+    te_db_from_columns(p, columns, 4, params);
     return te_db_start(db, TE_OUTBOX_ACCEPTED, params);
 }
 
-static void name_row(apr_pool_t *p, const te_outbox_row_t *row,
-                     const char **params)
+void te_outbox_row_name(apr_pool_t *p, const te_outbox_row_t *row,
+                        const char **params)
 {
     params[0] = row->user_id;
     params[1] = row->topic;
@@ -138,24 +135,20 @@ te_db_err_e te_outbox_failed(te_db_t *db, apr_pool_t *p,
     const char *params[5];
     PGresult *r;
 
-    name_row(p, row, params);
+    te_outbox_row_name(p, row, params);
     params[3] = te_db_from_int64(p, apr_time_as_msec(wait));
     params[4] = error;
     return te_db_run(db, TE_OUTBOX_FAILED, TE_TX_NONE, params, &r);
 }
 
-te_db_err_e te_outbox_settle(te_db_t *db, apr_pool_t *p, int begin,
-                             const te_outbox_row_t *row, int *there)
+te_db_err_e te_outbox_settle(te_db_t *db, apr_pool_t *p,
+                             const te_outbox_row_t *row)
 {
     const char *params[3];
-    te_db_err_e err;
     PGresult *r;
 
-    name_row(p, row, params);
-    err = te_db_run(db, TE_OUTBOX_SETTLE, begin ? TE_TX_BEGIN : TE_TX_NONE,
-                    params, &r);
-    *there = err == TE_DB_OK && PQntuples(r) > 0;
-    return err;
+    te_outbox_row_name(p, row, params);
+    return te_db_run(db, TE_OUTBOX_SETTLE, TE_TX_NONE, params, &r);
 }
 
 te_db_err_e te_outbox_park(te_db_t *db, apr_pool_t *p,
@@ -166,7 +159,7 @@ te_db_err_e te_outbox_park(te_db_t *db, apr_pool_t *p,
     const char *params[7];
     PGresult *r;
 
-    name_row(p, row, params);
+    te_outbox_row_name(p, row, params);
     params[3] = stage;
     params[4] = source;
     params[5] = reason;
@@ -187,17 +180,37 @@ te_db_err_e te_outbox_measure(te_db_t *db, te_outbox_size_t *size)
     return err;
 }
 
-te_db_err_e te_outbox_emit(te_db_t *db, const te_outgoing_t *event,
-                           int commit)
+te_db_err_e te_outbox_finish(te_db_t *db, apr_pool_t *p,
+                             const apr_array_header_t *events,
+                             const te_outbox_row_t *row)
 {
-    const char *params[5];
-    PGresult *r;
+    const char *emitted[5], *settled[3];
+    te_db_call_t calls[2];
+    int i, n = 0;
 
-    params[0] = event->user_id;
-    params[1] = event->topic;
-    params[2] = event->id;
-    params[3] = event->head;
-    params[4] = event->tail;
-    return te_db_run(db, TE_EMIT, commit ? TE_TX_COMMIT : TE_TX_NONE, params,
-                     &r);
+    memset(calls, 0, sizeof calls);
+    if (events->nelts > 0) {
+        apr_array_header_t *columns[5];
+
+        te_db_columns(p, columns, 5, events->nelts);
+        for (i = 0; i < events->nelts; ++i) {
+            const te_outgoing_t *event =
+                APR_ARRAY_IDX(events, i, const te_outgoing_t *);
+
+            APR_ARRAY_PUSH(columns[0], const char *) = event->user_id;
+            APR_ARRAY_PUSH(columns[1], const char *) = event->topic;
+            APR_ARRAY_PUSH(columns[2], const char *) = event->id;
+            APR_ARRAY_PUSH(columns[3], const char *) = event->head;
+            APR_ARRAY_PUSH(columns[4], const char *) = event->tail;
+        }
+        te_db_from_columns(p, columns, 5, emitted);
+        calls[n].statement = TE_EMIT;
+        calls[n++].params = emitted;
+    }
+    if (row != NULL) {
+        te_outbox_row_name(p, row, settled);
+        calls[n].statement = TE_OUTBOX_SETTLE;
+        calls[n++].params = settled;
+    }
+    return te_db_run_all(db, TE_TX_COMMIT, calls, n);
 }

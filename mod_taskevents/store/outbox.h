@@ -46,10 +46,9 @@ te_db_err_e te_outbox_failed(te_db_t *db, apr_pool_t *p,
                              const te_outbox_row_t *row,
                              apr_interval_time_t wait, const char *error);
 
-/* Remove one row inside the transaction that handled it.
- * @param there  0: somebody else had it first */
-te_db_err_e te_outbox_settle(te_db_t *db, apr_pool_t *p, int begin,
-                             const te_outbox_row_t *row, int *there);
+/* Remove one row, in the transaction that is open or at once. */
+te_db_err_e te_outbox_settle(te_db_t *db, apr_pool_t *p,
+                             const te_outbox_row_t *row);
 
 /* Give an event up: it becomes a dead letter and its stream goes on.
  * @param alert  somebody wants to be told */
@@ -68,9 +67,12 @@ typedef struct te_outbox_size_t {
  * of each of the first streams, however many there are. */
 te_db_err_e te_outbox_measure(te_db_t *db, te_outbox_size_t *size);
 
-/* Put a follow-up event into the outbox: the last statement of a transaction,
- * which it also commits if commit is 1. */
-te_db_err_e te_outbox_emit(te_db_t *db, const te_outgoing_t *event,
-                           int commit);
+/* The end of a transaction: put the events that it causes into the outbox,
+ * remove the row that it settles, COMMIT.
+ * @param events  te_outgoing_t *, of any users and topics; may be empty
+ * @param row     NULL: none */
+te_db_err_e te_outbox_finish(te_db_t *db, apr_pool_t *p,
+                             const apr_array_header_t *events,
+                             const te_outbox_row_t *row);
 
 #endif

@@ -3,8 +3,9 @@
  * - A write is t (the task) -> s (the stream's counter) -> e (the outbox),
  *   each selecting from the one before: no row in t, no bump, no event. That
  *   also fixes the order of locks.
- * - Order of locks everywhere: processed_events and the history counter ->
- *   tasks -> series -> streams -> outbox; one user per transaction.
+ * - Order of locks everywhere: history counters -> processed_events and
+ *   event_counts -> tasks -> series -> streams -> outbox. A statement that
+ *   locks several rows of a table does so in the order of its key.
  * - No `*`: a migration that adds a column must not change a result. */
 #include "statements.h"
 
@@ -132,6 +133,79 @@ static const char outbox_size[] =
     "    clock_timestamp() - min(at)::timestamptz), 3), 0))"
     "   FROM (SELECT at FROM h LIMIT " MEASURED_STREAMS ") AS first)";
 
+/* n rows of a stream take the numbers up to `last`, in the order of v.n. */
+#define NUMBERED(last) \
+    last " - count(*) OVER stream + row_number() OVER (stream ORDER BY v.n)"
+
+static const char emit[] =
+    "WITH v AS (SELECT v.user_id, v.topic, v.id, v.head, v.tail, v.n"
+    "  FROM unnest($1::text[], $2::text[], $3::uuid[], $4::text[],"
+    "   $5::text[]) WITH ORDINALITY AS v(user_id, topic, id, head, tail, n)"
+    "), s AS (INSERT INTO taskevents.streams AS st (user_id, name, last)"
+    "  SELECT v.user_id, v.topic, count(*) FROM v GROUP BY 1, 2"
+    "   ORDER BY v.user_id COLLATE \"C\", v.topic COLLATE \"C\""
+    "  ON CONFLICT (user_id, name) DO UPDATE"
+    "   SET last = st.last + excluded.last"
+    "  RETURNING st.user_id, st.name, st.last"
+    "), e AS (SELECT s.user_id, s.name, v.id, v.head, v.tail, "
+    NUMBERED("s.last") " AS sequence"
+    "  FROM v JOIN s ON s.user_id = v.user_id AND s.name = v.topic"
+    "  WINDOW stream AS (PARTITION BY s.user_id, s.name))"
+    " INSERT INTO taskevents.outbox"
+    "  (user_id, topic, sequence, event_id, event)"
+    " SELECT e.user_id, e.name, e.sequence, e.id,"
+    "  e.head || lpad(e.sequence::text, 20, '0') || e.tail FROM e";
+
+/* v (those not seen) -> s (each user's history) -> p (the marks) and c (the
+ * counts). The row of a user's history counter orders all handling of that
+ * user's events, in whichever transaction. */
+static const char event_seen[] =
+    "WITH s AS (INSERT INTO taskevents.streams AS st (user_id, name, last)"
+    "  SELECT $3::text, 'history', 1 WHERE NOT EXISTS ("
+    "   SELECT FROM taskevents.processed_events"
+    "    WHERE source = $1::text AND event_id = $2::text)"
+    "  ON CONFLICT (user_id, name) DO UPDATE SET last = st.last + 1"
+    "  RETURNING st.last"
+    "), p AS (INSERT INTO taskevents.processed_events"
+    "   (source, event_id, user_id, position, type, task_id, event, outcome)"
+    "  SELECT $1::text, $2::text, $3::text, s.last, $4::text, $5::bigint,"
+    "   $6::text, $8::text FROM s"
+    "), c AS (INSERT INTO taskevents.event_counts AS k"
+    "   (user_id, quarter, type, n)"
+    "  SELECT $3::text, taskevents.quarter_of($7::timestamptz), $4::text, 1"
+    "   FROM s"
+    "  ON CONFLICT (user_id, quarter, type) DO UPDATE SET n = k.n + 1)"
+    " SELECT 1 FROM s";
+
+/* The same for several. */
+static const char events_seen[] =
+    "WITH v AS (SELECT v.source, v.id, v.user_id, v.type, v.task_id, v.event,"
+    "   v.at, v.n"
+    "  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[],"
+    "   $5::bigint[], $6::text[], $7::timestamptz[]) WITH ORDINALITY"
+    "   AS v(source, id, user_id, type, task_id, event, at, n)"
+    "  WHERE NOT EXISTS (SELECT FROM taskevents.processed_events p"
+    "   WHERE p.source = v.source AND p.event_id = v.id)"
+    "), s AS (INSERT INTO taskevents.streams AS st (user_id, name, last)"
+    "  SELECT v.user_id, 'history', count(*) FROM v GROUP BY v.user_id"
+    "   ORDER BY v.user_id COLLATE \"C\""
+    "  ON CONFLICT (user_id, name) DO UPDATE"
+    "   SET last = st.last + excluded.last"
+    "  RETURNING st.user_id, st.last"
+    "), p AS (INSERT INTO taskevents.processed_events"
+    "   (source, event_id, user_id, position, type, task_id, event, outcome)"
+    "  SELECT v.source, v.id, v.user_id, " NUMBERED("s.last") ","
+    "   v.type, v.task_id, v.event, $8::text"
+    "   FROM v JOIN s ON s.user_id = v.user_id"
+    "   WINDOW stream AS (PARTITION BY s.user_id)"
+    "), c AS (INSERT INTO taskevents.event_counts AS k"
+    "   (user_id, quarter, type, n)"
+    "  SELECT v.user_id, taskevents.quarter_of(v.at), v.type, count(*)"
+    "   FROM v JOIN s ON s.user_id = v.user_id GROUP BY 1, 2, 3"
+    "  ON CONFLICT (user_id, quarter, type) DO UPDATE"
+    "   SET n = k.n + excluded.n)"
+    " SELECT v.n FROM v";
+
 static const te_statement_t statements[TE_STATEMENT_COUNT] = {
     [TE_SCHEMA_VERSION] = {"te_schema_version", 0,
         "SELECT taskevents.schema_version()"},
@@ -162,6 +236,11 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         "SELECT " TE_TASK_COLUMNS("") ", pg_current_xact_id()"
         " FROM taskevents.tasks"
         " WHERE id = $1::bigint AND user_id = $2::text FOR NO KEY UPDATE"},
+    /* $1 ids $2 users -> those tasks that there are */
+    [TE_TASKS_HOLD] = {"te_tasks_hold", 2,
+        "SELECT " TE_TASK_COLUMNS("") " FROM taskevents.tasks"
+        " WHERE id = ANY ($1::bigint[]) AND user_id = ANY ($2::text[])"
+        " ORDER BY id FOR NO KEY UPDATE"},
     /* The whole row, which this transaction holds, and 1 or 2 events.
      * $1 id $2 title $3 description $4 completed $5 completed at
      * $6 priority $7 tags $8 due $9 time zone $10 interval $11 series
@@ -228,6 +307,12 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         "SELECT last_occurrence, ended_at IS NOT NULL FROM taskevents.series"
         " WHERE series_id = $1::uuid AND user_id = $2::text"
         " FOR NO KEY UPDATE"},
+    /* $1 series $2 users -> those that there are */
+    [TE_SERIES_HOLD] = {"te_series_hold", 2,
+        "SELECT series_id, user_id, last_occurrence, ended_at IS NOT NULL"
+        " FROM taskevents.series WHERE series_id = ANY ($1::uuid[])"
+        " AND user_id = ANY ($2::text[])"
+        " ORDER BY series_id FOR NO KEY UPDATE"},
     /* Start a series, or anchor it anew at its last task; a task before that
      * changes nothing. $1 series $2 user $3 number of the task $4 due
      * $5 time zone $6 interval */
@@ -271,34 +356,31 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         "  n.series_id, n.last_occurrence, $11::uuid, $10::timestamptz,"
         "  $10::timestamptz FROM n RETURNING " TE_TASK_COLUMNS("t.")},
 
-    /* The follow-up event of a transaction, its last statement.
-     * $1 user $2 topic $3 event id $4 head $5 tail -> sequence */
-    [TE_EMIT] = {"te_emit", 5,
-        "WITH s AS (" BUMP("$1::text, $2::text, 1", "1") ")"
-        " INSERT INTO taskevents.outbox"
-        "  (user_id, topic, sequence, event_id, event)"
-        " SELECT s.user_id, s.name, s.last, $3::uuid, "
-        SPLICED("$4::text", "$5::text") " FROM s RETURNING sequence"},
+    /* The events that a transaction causes, of any streams, its last
+     * statement but for the outbox row that it settles.
+     * $1 users $2 topics $3 event ids $4 heads $5 tails */
+    [TE_EMIT] = {"te_emit", 5, emit},
 
+    /* $1 users: waits for all who mark events of theirs, and keeps them out
+     * until the end of the transaction */
+    [TE_HISTORIES_HOLD] = {"te_histories_hold", 1,
+        "SELECT 1 FROM taskevents.streams WHERE name = 'history'"
+        " AND user_id = ANY ($1::text[]) ORDER BY user_id FOR UPDATE"},
     /* The first statement of handling an event: the inbox.
-     * $1 source $2 event id $3 user $4 type $5 task id $6 event $7 outcome
-     * -> the position given, and the position stored: both NULL: seen
-     * before; only the second NULL: seen at this very moment by another. */
-    [TE_EVENT_SEEN] = {"te_event_seen", 7,
-        "WITH s AS (INSERT INTO taskevents.streams AS st"
-        "  (user_id, name, last)"
-        " SELECT $3::text, 'history', 1 WHERE NOT EXISTS ("
-        "  SELECT 1 FROM taskevents.processed_events"
-        "   WHERE source = $1::text AND event_id = $2::text)"
-        " ON CONFLICT (user_id, name) DO UPDATE SET last = st.last + 1"
-        " RETURNING st.last"
-        "), p AS (INSERT INTO taskevents.processed_events"
-        "  (source, event_id, user_id, position, type, task_id, event,"
-        "   outcome)"
-        " SELECT $1::text, $2::text, $3::text, s.last, $4::text,"
-        "  $5::bigint, $6::text, $7::text FROM s"
-        " ON CONFLICT DO NOTHING RETURNING position)"
-        " SELECT (SELECT last FROM s), (SELECT position FROM p)"},
+     * $1 source $2 event id $3 user $4 type $5 task id $6 event $7 when it
+     * happened $8 outcome -> 1, if it was not seen before. One that another
+     * transaction marks at this very moment is a 23505 of
+     * processed_events_pkey. */
+    [TE_EVENT_SEEN] = {"te_event_seen", 8, event_seen},
+    /* The same for several, a sixth dearer for one alone.
+     * $1 sources $2 event ids $3 users $4 types $5 task ids $6 events
+     * $7 when they happened $8 outcome -> the numbers, from 1, of those that
+     * were not seen before */
+    [TE_EVENTS_SEEN] = {"te_events_seen", 8, events_seen},
+    /* $1 source $2 event id -> a row if it was handled */
+    [TE_EVENT_KNOWN] = {"te_event_known", 2,
+        "SELECT 1 FROM taskevents.processed_events"
+        " WHERE source = $1::text AND event_id = $2::text"},
     /* $1 stage $2 source $3 event id $4 topic $5 user $6 body in hex
      * $7 size of the body as it came $8 reason $9 attempts $10 partition
      * $11 offset $12 state of the alert -> whether it is new, whether it is

@@ -116,9 +116,7 @@ te_db_err_e te_tasks_update(te_db_t *db, apr_pool_t *p, const te_task_t *task,
     PGresult *r;
     int i;
 
-    for (i = 0; i < 3; ++i) {
-        columns[i] = apr_array_make(p, n, sizeof(const char *));
-    }
+    te_db_columns(p, columns, 3, n);
     for (i = 0; i < n; ++i) {
         APR_ARRAY_PUSH(columns[0], const char *) = events[i]->id;
         APR_ARRAY_PUSH(columns[1], const char *) = events[i]->head;
@@ -140,9 +138,7 @@ te_db_err_e te_tasks_update(te_db_t *db, apr_pool_t *p, const te_task_t *task,
     params[12] = te_db_from_int64(p, task->version);
     params[13] = te_time_format(p, task->updated_at);
     params[14] = events[0]->topic;
-    for (i = 0; i < 3; ++i) {
-        params[15 + i] = te_db_from_array(p, columns[i]);
-    }
+    te_db_from_columns(p, columns, 3, params + 15);
     return te_db_run(db, TE_TASK_UPDATE, commit ? TE_TX_COMMIT : TE_TX_NONE,
                      params, &r);
 }

@@ -33,6 +33,14 @@ typedef struct te_task_t {
     const char *held_by;                /* te_tasks_lock: its transaction */
 } te_task_t;
 
+/* A row of taskevents.series, as far as making its next task asks. */
+typedef struct te_series_t {
+    const char *id;
+    const char *user_id;
+    int last;                           /* the last number used */
+    int ended;
+} te_series_t;
+
 /* An event on its way into the outbox: its text around the twenty digits of
  * the sequence that the database gives it. */
 typedef struct te_outgoing_t {

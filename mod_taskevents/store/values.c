@@ -68,6 +68,34 @@ const char *te_db_from_array(apr_pool_t *p, const apr_array_header_t *texts)
     return out;
 }
 
+const char *te_db_from_one(apr_pool_t *p, const char *text)
+{
+    apr_array_header_t *texts = apr_array_make(p, 1, sizeof(const char *));
+
+    APR_ARRAY_PUSH(texts, const char *) = text;
+    return te_db_from_array(p, texts);
+}
+
+void te_db_columns(apr_pool_t *p, apr_array_header_t **columns, int n,
+                   int rows)
+{
+    int i;
+
+    for (i = 0; i < n; ++i) {
+        columns[i] = apr_array_make(p, rows, sizeof(const char *));
+    }
+}
+
+void te_db_from_columns(apr_pool_t *p, apr_array_header_t *const *columns,
+                        int n, const char **params)
+{
+    int i;
+
+    for (i = 0; i < n; ++i) {
+        params[i] = te_db_from_array(p, columns[i]);
+    }
+}
+
 /* One element; *s moves past it and the delimiter behind it. */
 static const char *take_element(apr_pool_t *p, const char **s)
 {

@@ -114,6 +114,7 @@ bench_httpd_configure() { # NAME
     [[ $1 != other_* ]] || MODULE="$RUN/httpd/modules/other.so"
     mkdir -p "$HOME_DIR"/{run,static}
     give "$HOME_DIR/run"
+    secret app-token >/dev/null
     printf '{"text":"%287s"}\n' . >"$HOME_DIR/static/task.json"
     (
         umask 077
@@ -227,7 +228,8 @@ bench_written() { # WHAT
 # A publisher at work may be in the way.
 bench_empty() { # DATABASE
     wait_for 20 bench_sql "$1" -c 'TRUNCATE taskevents.tasks, taskevents.series,
-        taskevents.streams, taskevents.outbox, taskevents.processed_events' 2>/dev/null ||
+        taskevents.streams, taskevents.outbox, taskevents.processed_events,
+        taskevents.event_counts' 2>/dev/null ||
         die "cannot empty the tables of $1"
 }
 

@@ -6,6 +6,7 @@
 
 TCase *backoff_tests(void);
 TCase *breaker_tests(void);
+TCase *bulk_tests(void);
 TCase *event_tests(void);
 TCase *fault_tests(void);
 TCase *http_client_tests(void);
@@ -23,6 +24,7 @@ TCase *transport_dapr_tests(void);
 TCase *uuid_tests(void);
 
 /* with a database */
+TCase *batch_tests(void);
 TCase *chores_tests(void);
 TCase *db_tests(void);
 TCase *db_pool_tests(void);

@@ -151,7 +151,7 @@ END_TEST
 
 START_TEST(a_transaction_is_never_handed_on_half_open)
 {
-    const char *user = new_user(), *params[7] = {NULL};
+    const char *user = new_user(), *params[8];
     const char *pid;
     te_db_t *db;
     PGresult *r;
@@ -159,13 +159,14 @@ START_TEST(a_transaction_is_never_handed_on_half_open)
     db_pool = open_pool(1);
     db = borrow(db_pool);
     pid = pid_of(db);
-    params[0] = "unit";
-    params[1] = params[2] = user;
-    params[3] = "task.created";
-    params[4] = "1";
-    params[5] = "{}";
-    params[6] = "handled";
-    ck_assert_int_eq(te_db_run(db, TE_EVENT_SEEN, TE_TX_BEGIN, params, &r),
+    params[0] = "{unit}";
+    params[1] = params[2] = apr_pstrcat(pool, "{", user, "}", NULL);
+    params[3] = "{task.created}";
+    params[4] = "{1}";
+    params[5] = "{an event}";
+    params[6] = "{2026-01-31T09:00:00Z}";
+    params[7] = "handled";
+    ck_assert_int_eq(te_db_run(db, TE_EVENTS_SEEN, TE_TX_BEGIN, params, &r),
                      TE_DB_OK);
     te_db_release(db);
     /* nor does it keep its locks while nobody borrows it */

@@ -50,6 +50,7 @@ static const struct {
 
 START_TEST(the_next_occurrence_is_decided_by_the_state_of_now)
 {
+    te_series_t series = {"s", "user", table[_i].last, table[_i].ended};
     te_task_t completed, now;
 
     memset(&completed, 0, sizeof completed);
@@ -60,7 +61,7 @@ START_TEST(the_next_occurrence_is_decided_by_the_state_of_now)
     now.completed = table[_i].now == COMPLETE;
     ck_assert_int_eq(te_recurrence_decide(&completed,
                                           table[_i].now == GONE ? NULL : &now,
-                                          table[_i].last, table[_i].ended),
+                                          table[_i].last ? &series : NULL),
                      table[_i].decision);
 }
 END_TEST
