@@ -22,13 +22,16 @@ TCase *text_tests(void);
 TCase *timefmt_tests(void);
 TCase *transport_dapr_tests(void);
 TCase *uuid_tests(void);
+TCase *webhook_tests(void);
 
 /* with a database */
+TCase *alert_tests(void);
 TCase *batch_tests(void);
 TCase *chores_tests(void);
 TCase *db_tests(void);
 TCase *db_pool_tests(void);
 TCase *handling_tests(void);
+TCase *letters_tests(void);
 TCase *tasks_tests(void);
 
 #endif

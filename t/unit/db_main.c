@@ -22,7 +22,7 @@ int main(void)
 {
     static TCase *(*const cases[])(void) = {
         db_tests, db_pool_tests, tasks_tests, handling_tests, batch_tests,
-        chores_tests, NULL,
+        chores_tests, letters_tests, alert_tests, NULL,
     };
 
     if (test_dsn() == NULL) {
