@@ -322,6 +322,10 @@ static apr_status_t start_child(apr_pool_t *pchild, te_app_t *starting)
     if (rv != APR_SUCCESS) {
         return rv;
     }
+    rv = te_group_create(&starting->group, starting->db, pchild);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
     apr_pool_pre_cleanup_register(pchild, starting, end_child);
     rv = te_publisher_start(&starting->publisher, starting->settings,
                             starting->db, pchild);

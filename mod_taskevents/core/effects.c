@@ -6,6 +6,7 @@
 
 #include "../base/log.h"
 #include "../base/metrics.h"
+#include "../base/metrics.h"
 #include "../base/text.h"
 #include "../base/timefmt.h"
 #include "../base/uuid.h"
@@ -56,7 +57,7 @@ typedef struct {
     const known_type_t *type;           /* NULL: there is nothing to handle */
     int wanted;                         /* some effect wants it */
     int copy;                           /* of another one of the batch */
-    int was_done;                       /* before this try */
+    int was_done;                       /* before this transaction */
 } message_t;
 
 typedef struct {
@@ -433,24 +434,23 @@ static te_db_err_e transact(batch_t *b, int again)
     return err;
 }
 
-/* A batch that fails is tried one by one: only there a failure counts. */
-static void count(const batch_t *b)
+/* What is done by now, or failed; of a batch that fails for the fault of one
+ * of them nobody knows which yet. */
+static void count(const message_t *m, te_db_err_e err, int n)
 {
     static const char *const words[] = {
         [TE_EVENT_HANDLED] = "handled", [TE_EVENT_DUPLICATE] = "duplicate",
         [TE_EVENT_IGNORED] = "ignored", [TE_EVENT_KEPT] = "dead_letter",
         [TE_EVENT_CLOSED] = "duplicate"};
-    int i;
+    const char *type = m->h.event ? m->h.event->type : NULL;
 
-    for (i = 0; i < b->n; ++i) {
-        const message_t *m = &b->messages[i];
-
-        if (!m->was_done && (m->delivery->done || b->n == 1)) {
-            te_metric_add(TE_METRIC_DELIVERIES,
-                          m->h.event ? m->h.event->type : NULL,
-                          m->delivery->done ? words[m->delivery->outcome]
-                                            : "failed");
-        }
+    if (m->delivery->done && !m->was_done) {
+        te_metric_add(TE_METRIC_DELIVERIES, type,
+                      words[m->delivery->outcome]);
+    }
+    else if (!m->delivery->done
+             && (n == 1 || err == TE_DB_AWAY || err == TE_DB_LOST)) {
+        te_metric_add(TE_METRIC_DELIVERIES, type, "failed");
     }
 }
 
@@ -481,8 +481,10 @@ te_db_err_e te_events_handle(const te_settings_t *settings, te_db_pool_t *ids,
             err = transact(&b, tries > 0);
         } while (err == TE_DB_AGAIN && ++tries < TE_DB_TRIES);
     }
+    for (i = 0; i < n; ++i) {
+        count(&b.messages[i], err, n);
+    }
     *followed = err == TE_DB_OK && b.follow_ups->nelts > 0;
-    count(&b);
     return err;
 }
 

@@ -88,6 +88,10 @@ static te_db_err_e apply(te_handling_t *h)
 {
     te_next_e next = te_recurrence_decide(h->said, h->task, h->series);
 
+    if (h->task == NULL && h->series == NULL) {
+        te_log(TE_LOG_INFO, 0, "TE0412", "event %s: there is no such task "
+               "and no such series", h->event->id);
+    }
     te_log(TE_LOG_DEBUG, 0, "TE0411", "event %s: next occurrence: %d",
            h->event->id, next);
     return next == TE_NEXT_MAKE ? insert_next(h) : TE_DB_OK;

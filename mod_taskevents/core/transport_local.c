@@ -1,3 +1,4 @@
+#include <apr_strings.h>
 #include <string.h>
 
 #include "effects.h"
@@ -34,7 +35,8 @@ static void handle(local_t *local, te_sending_t *sending, apr_pool_t *p)
         sending->result = TE_SENT_SETTLED;
         return;
     }
-    sending->error = te_db_error(local->db);
+    /* a copy: what is called next with the connection clears its own */
+    sending->error = apr_pstrdup(p, te_db_error(local->db));
     sending->reason = "database";
     sending->result = err == TE_DB_AWAY || err == TE_DB_LOST
                           ? TE_SENT_UNKNOWN : TE_SENT_FAILED;

@@ -8,10 +8,12 @@
 #include "../core/chores.h"
 #include "../core/publisher.h"
 #include "../core/settings.h"
+#include "../store/group_commit.h"
 
 typedef struct te_app_t {
     const te_settings_t *settings;
     te_db_pool_t *db;
+    te_group_t *group;                  /* new tasks of several requests */
     te_publisher_t *publisher;
     te_chores_t *chores;                /* within the database */
     te_chores_t *outside;               /* with calls to others; NULL: none */

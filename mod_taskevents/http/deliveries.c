@@ -21,7 +21,8 @@ APLOG_USE_MODULE(taskevents);
 #define EVENT_MAX (256 * 1024)
 #define BODY_MAX (4 * 1024 * 1024)      /* daprd's own limit */
 #define HEAD_OF_LARGER (64 * 1024)
-/* When one by one is over; the sidecar's patience is 10 s (resiliency.yaml). */
+/* After that no other one of a batch is begun: with the time that the last may
+ * take this stays below the sidecar's patience of 10 s (resiliency.yaml). */
 #define BULK_PATIENCE apr_time_from_sec(5)
 
 typedef struct {
@@ -112,7 +113,7 @@ static te_db_err_e one_by_one(te_req_t *req, const work_t *batch,
                               int *followed)
 {
     apr_hash_t *waiting = apr_hash_make(req->pool);
-    apr_time_t give_up = apr_time_now() + BULK_PATIENCE;
+    apr_time_t give_up = req->r->request_time + BULK_PATIENCE;
     te_db_err_e err = TE_DB_OK, last = TE_DB_OK;
     int i;
 

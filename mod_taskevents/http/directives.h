@@ -8,7 +8,7 @@
 #include "../core/settings.h"
 
 /* The schema this build needs (taskevents.schema_version()), at least. */
-#define TE_SCHEMA_NEEDED 4
+#define TE_SCHEMA_NEEDED 6
 
 /* Process-wide choices: from the main server only. */
 typedef struct te_process_conf_t {

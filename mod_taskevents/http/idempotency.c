@@ -83,14 +83,14 @@ static const te_key_t *key_of(te_req_t *req, const char *text)
     return key;
 }
 
-int te_request_post(te_req_t *req, te_work_fn *work, te_answer_fn *answer,
-                    void *data)
+int te_request_post(te_req_t *req, te_shortcut_fn *shortcut,
+                    te_work_fn *work, te_answer_fn *answer, void *data)
 {
     const char *text = apr_table_get(req->r->headers_in, "Idempotency-Key");
     keyed_t keyed;
 
     if (text == NULL) {
-        return te_request_work(req, work, data) ? OK : DONE;
+        return te_request_work_or(req, shortcut, work, data) ? OK : DONE;
     }
     if (!is_key(text)) {
         return te_reply_problem(req, HTTP_BAD_REQUEST,

@@ -289,11 +289,11 @@ int te_etag_listed(apr_pool_t *p, const char *list, const char *etag,
 
 /* --- database ---------------------------------------------------------- */
 
-te_db_err_e te_request_try(te_req_t *req, te_work_fn *work, void *data)
+static te_db_err_e try_until(te_req_t *req, te_work_fn *work, void *data,
+                             apr_time_t deadline, int lost)
 {
-    apr_time_t deadline = apr_time_now() + DB_BUDGET;
     te_db_err_e err;
-    int lost = 0, tries = 0;
+    int tries = 0;
     te_db_t *db;
 
     do {
@@ -317,10 +317,20 @@ te_db_err_e te_request_try(te_req_t *req, te_work_fn *work, void *data)
     return err;
 }
 
-int te_request_work(te_req_t *req, te_work_fn *work, void *data)
+te_db_err_e te_request_try(te_req_t *req, te_work_fn *work, void *data)
 {
-    te_db_err_e err = te_request_try(req, work, data);
+    return try_until(req, work, data, apr_time_now() + DB_BUDGET, 0);
+}
 
+int te_request_work_or(te_req_t *req, te_shortcut_fn *shortcut,
+                       te_work_fn *work, void *data)
+{
+    apr_time_t deadline = apr_time_now() + DB_BUDGET;
+    te_db_err_e err = shortcut ? shortcut(req, data, deadline) : TE_DB_AGAIN;
+
+    if (err == TE_DB_AGAIN || err == TE_DB_LOST) {
+        err = try_until(req, work, data, deadline, err == TE_DB_LOST);
+    }
     if (err == TE_DB_OK) {
         return 1;
     }
@@ -332,6 +342,11 @@ int te_request_work(te_req_t *req, te_work_fn *work, void *data)
         te_reply_unavailable(req);
     }
     return 0;
+}
+
+int te_request_work(te_req_t *req, te_work_fn *work, void *data)
+{
+    return te_request_work_or(req, NULL, work, data);
 }
 
 void te_request_wrote(te_req_t *req)

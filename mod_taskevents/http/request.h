@@ -88,7 +88,17 @@ typedef te_db_err_e te_work_fn(te_db_t *db, te_req_t *req, void *data,
  * @return 1 when the work was done */
 int te_request_work(te_req_t *req, te_work_fn *work, void *data);
 
-/* Same, without an answer: for deliveries. */
+/* A quicker way to do a work, which may be refused.
+ * @return TE_DB_OK; TE_DB_AGAIN: not done, TE_DB_LOST: done or not: the work
+ *         itself is next; anything else: as that ends */
+typedef te_db_err_e te_shortcut_fn(te_req_t *req, void *data,
+                                   apr_time_t deadline);
+
+/* te_request_work with a shortcut (or NULL) before it. */
+int te_request_work_or(te_req_t *req, te_shortcut_fn *shortcut,
+                       te_work_fn *work, void *data);
+
+/* te_request_work without an answer: for deliveries. */
 te_db_err_e te_request_try(te_req_t *req, te_work_fn *work, void *data);
 
 /* The answer to a work that succeeded, to be kept under the request's key;
@@ -97,10 +107,11 @@ typedef te_stored_answer_t *te_answer_fn(te_req_t *req, void *data);
 
 /* te_request_work for a POST: with an Idempotency-Key, the answer is stored
  * in the transaction of the work, and given again when the key comes again.
+ * @param shortcut  for a POST without a key, or NULL
  * @return OK: the work was done, the caller sends its answer; DONE: an answer
  *         (stored, 400, 409, 422, 500, 503) was sent */
-int te_request_post(te_req_t *req, te_work_fn *work, te_answer_fn *answer,
-                    void *data);
+int te_request_post(te_req_t *req, te_shortcut_fn *shortcut,
+                    te_work_fn *work, te_answer_fn *answer, void *data);
 
 /* There is something new in the outbox: ring now, and after the response. */
 void te_request_wrote(te_req_t *req);

@@ -107,6 +107,26 @@ typedef struct {
     const char *event_id;
 } creation_t;
 
+static te_outgoing_t *creation_event(te_req_t *req, const creation_t *creation)
+{
+    return user_event(req, creation->task, creation->event_id,
+                      TE_TASK_CREATED, NULL, creation->task);
+}
+
+static te_db_err_e create_with_others(te_req_t *req, void *data,
+                                      apr_time_t deadline)
+{
+    creation_t *creation = data;
+    te_task_t *task = creation->task;
+
+    task->id = te_db_take_task_id(req->app->db);
+    if (task->id == 0) {
+        return TE_DB_AGAIN;     /* it needs a connection for that */
+    }
+    return te_group_write(req->app->group, req->pool, task,
+                          creation_event(req, creation), deadline);
+}
+
 static te_db_err_e create_task(te_db_t *db, te_req_t *req, void *data,
                                int again)
 {
@@ -122,9 +142,7 @@ static te_db_err_e create_task(te_db_t *db, te_req_t *req, void *data,
         }
     }
     return te_tasks_create(db, req->pool, task,
-                           user_event(req, task, creation->event_id,
-                                      TE_TASK_CREATED, NULL, task),
-                           again);
+                           creation_event(req, creation), again);
 }
 
 static te_stored_answer_t *created(te_req_t *req, void *data)
@@ -171,7 +189,8 @@ int te_tasks_create_route(te_req_t *req)
     }
     creation.task = task;
     creation.event_id = te_uuid_v4(req->pool);
-    status = te_request_post(req, create_task, created, &creation);
+    status = te_request_post(req, create_with_others, create_task, created,
+                             &creation);
     if (status != OK) {
         return status;
     }
@@ -486,7 +505,7 @@ int te_tasks_complete_route(te_req_t *req)
     if (!te_text_to_id(req->match.id, &c.id)) {
         return not_found(req);
     }
-    status = te_request_post(req, change_task, changed, &c);
+    status = te_request_post(req, NULL, change_task, changed, &c);
     return status == OK ? reply_change(req, &c) : status;
 }
 

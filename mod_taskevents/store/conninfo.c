@@ -1,8 +1,8 @@
-/* How to reach PostgreSQL, as libpq reads it. */
-#include "db_internal.h"
-
+/* The operator's conninfo: whether it is one, and what it leaves out. */
 #include <apr_strings.h>
 #include <string.h>
+
+#include "db_internal.h"
 
 int te_db_conninfo_valid(const char *conninfo)
 {

@@ -3,18 +3,14 @@
 
 #include <apr_atomic.h>
 #include <apr_dbd.h>
-#include <apr_hash.h>
 #include <apr_reslist.h>
 #include <apr_strings.h>
-#include <apr_thread_mutex.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "../base/log.h"
 #include "../base/timefmt.h"
 
-#define TASK_ID_BLOCK 100       /* INCREMENT of taskevents.task_ids */
 #define IDLE_CONNECTION_TTL apr_time_from_sec(300)
 #define PROBE_PATIENCE apr_time_from_msec(500)
 #define MESSAGE_MAX 400
@@ -50,6 +46,7 @@ struct te_db_t {
     unsigned int generation;            /* of the prepared statements' names */
     command_t commands[MOST_COMMANDS];  /* of the pipeline under way */
     int n_commands;
+    int refused;                        /* the first call that failed, or -1 */
     char message[MESSAGE_MAX];
     char constraint[64];
 };
@@ -58,10 +55,7 @@ struct te_db_pool_t {
     te_db_settings_t settings;
     apr_reslist_t *connections;
     apr_pool_t *pool;
-    apr_thread_mutex_t *mutex;          /* ids and zones */
-    apr_int64_t next_id, last_id;
-    apr_pool_t *zone_pool;              /* under mutex */
-    apr_hash_t *zones;
+    te_remembered_t remembered;
     volatile apr_uint32_t out;          /* borrowed now */
     volatile apr_uint32_t down;         /* the last connect failed */
     volatile apr_uint32_t probing;      /* somebody tries again */
@@ -350,7 +344,7 @@ static te_db_err_e collect(te_db_t *db)
         }
         if (r == NULL) {
             if (PQstatus(db->conn) != CONNECTION_OK
-                || ++index > MOST_COMMANDS) {
+                || ++index > db->n_commands) {
                 return TE_DB_LOST;
             }
             continue;
@@ -368,6 +362,8 @@ static te_db_err_e collect(te_db_t *db)
         default:
             if (err == TE_DB_OK) {
                 err = classify(db, r);
+                db->refused = index < db->n_commands
+                                  ? db->commands[index].call : -1;
             }
             break;
         }
@@ -446,6 +442,7 @@ static int begin_call(te_db_t *db)
     }
     te_db_clear(db);
     db->n_commands = 0;
+    db->refused = -1;
     db->message[0] = db->constraint[0] = '\0';
     if (db->conn == NULL) {
         note(db, "not connected");
@@ -484,6 +481,11 @@ static te_db_err_e end_statement(te_db_t *db)
         te_db_rollback(db);
     }
     return err;
+}
+
+int te_db_refused(const te_db_t *db)
+{
+    return db->refused;
 }
 
 te_db_err_e te_db_run_all(te_db_t *db, int tx, te_db_call_t *calls, int n)
@@ -659,18 +661,13 @@ apr_status_t te_db_pool_create(te_db_pool_t **out,
     apr_status_t rv;
 
     pool->settings = *settings;
-    /* pools of their own allocator: the reslist and the zone list allocate
-     * in whichever thread comes by */
+    /* of its own allocator: the reslist allocates in whichever thread comes
+     * by */
     rv = apr_pool_create_unmanaged_ex(&pool->pool, NULL, NULL);
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    rv = apr_pool_create_unmanaged_ex(&pool->zone_pool, NULL, NULL);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    rv = apr_thread_mutex_create(&pool->mutex, APR_THREAD_MUTEX_DEFAULT,
-                                 pool->pool);
+    rv = te_remembered_init(&pool->remembered, pool->pool);
     if (rv != APR_SUCCESS) {
         return rv;
     }
@@ -696,7 +693,7 @@ int te_db_pool_close(te_db_pool_t *pool, apr_interval_time_t longest)
         apr_sleep(apr_time_from_msec(10));
     }
     apr_reslist_destroy(pool->connections);
-    apr_pool_destroy(pool->zone_pool);
+    te_remembered_forget(&pool->remembered);
     apr_pool_destroy(pool->pool);
     return 1;
 }
@@ -785,86 +782,7 @@ void te_db_release(te_db_t *db)
     apr_atomic_dec32(&pool->out);
 }
 
-/* --- what a process remembers ------------------------------------------ */
-
-te_db_err_e te_db_schema_version(te_db_t *db, int *version)
+te_remembered_t *te_db_remembered(te_db_pool_t *pool)
 {
-    PGresult *r;
-    te_db_err_e err = te_db_run(db, TE_SCHEMA_VERSION, TE_TX_NONE, NULL, &r);
-
-    if (err == TE_DB_OK) {
-        *version = (int)te_db_int64(r, 0, 0);
-    }
-    return err;
-}
-
-/* Two threads may fetch a block at once; the later one's rest is skipped,
- * which costs numbers, not uniqueness. */
-te_db_err_e te_db_next_task_id(te_db_pool_t *pool, te_db_t *db,
-                               apr_int64_t *id)
-{
-    PGresult *r;
-    te_db_err_e err;
-
-    apr_thread_mutex_lock(pool->mutex);
-    *id = pool->next_id < pool->last_id ? pool->next_id++ : 0;
-    apr_thread_mutex_unlock(pool->mutex);
-    if (*id != 0) {
-        return TE_DB_OK;
-    }
-    err = te_db_run(db, TE_TASK_IDS, TE_TX_NONE, NULL, &r);
-    if (err != TE_DB_OK) {
-        return err;
-    }
-    *id = te_db_int64(r, 0, 0);
-    apr_thread_mutex_lock(pool->mutex);
-    pool->next_id = *id + 1;
-    pool->last_id = *id + TASK_ID_BLOCK;
-    apr_thread_mutex_unlock(pool->mutex);
-    return TE_DB_OK;
-}
-
-static te_db_err_e read_zones(te_db_pool_t *pool, te_db_t *db)
-{
-    apr_hash_t *zones;
-    PGresult *r;
-    te_db_err_e err = te_db_run(db, TE_ZONES, TE_TX_NONE, NULL, &r);
-    int row;
-
-    if (err != TE_DB_OK) {
-        return err;
-    }
-    apr_thread_mutex_lock(pool->mutex);
-    if (pool->zones == NULL) {
-        zones = apr_hash_make(pool->zone_pool);
-        for (row = 0; row < PQntuples(r); ++row) {
-            const char *name = te_db_text(pool->zone_pool, r, row, 0);
-
-            apr_hash_set(zones, name, APR_HASH_KEY_STRING, name);
-        }
-        pool->zones = zones;
-    }
-    apr_thread_mutex_unlock(pool->mutex);
-    return TE_DB_OK;
-}
-
-te_db_err_e te_db_zone_known(te_db_pool_t *pool, te_db_t *db,
-                             const char *name, int *known)
-{
-    apr_hash_t *zones;
-    te_db_err_e err;
-
-    for (;;) {
-        apr_thread_mutex_lock(pool->mutex);
-        zones = pool->zones;
-        apr_thread_mutex_unlock(pool->mutex);
-        if (zones != NULL) {
-            *known = apr_hash_get(zones, name, APR_HASH_KEY_STRING) != NULL;
-            return TE_DB_OK;
-        }
-        err = read_zones(pool, db);
-        if (err != TE_DB_OK) {
-            return err;
-        }
-    }
+    return &pool->remembered;
 }

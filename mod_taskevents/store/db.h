@@ -118,6 +118,12 @@ te_db_err_e te_db_schema_version(te_db_t *db, int *version);
 te_db_err_e te_db_next_task_id(te_db_pool_t *pool, te_db_t *db,
                                apr_int64_t *id);
 
+/* Same without a connection: 0 when the process has none left. */
+apr_int64_t te_db_take_task_id(te_db_pool_t *pool);
+
+/* Fetch more when few are left, so that nobody finds none. */
+te_db_err_e te_db_stock_task_ids(te_db_pool_t *pool, te_db_t *db);
+
 /* Whether name is a time zone that PostgreSQL knows as such (its names are
  * IANA's); the list is read once per process. */
 te_db_err_e te_db_zone_known(te_db_pool_t *pool, te_db_t *db,

@@ -2,11 +2,30 @@
 #ifndef TE_STORE_DB_INTERNAL_H
 #define TE_STORE_DB_INTERNAL_H
 
+#include <apr_hash.h>
 #include <apr_tables.h>
+#include <apr_thread_mutex.h>
 #include <libpq-fe.h>
 
 #include "db.h"
 #include "statements.h"
+
+/* The operator's conninfo, with limits on how long a vanished server can
+ * hold a thread, unless the operator set them; in p. */
+const char *te_db_conninfo_complete(apr_pool_t *p, const char *conninfo);
+
+/* What a pool's process remembers (store/remembered.c). */
+typedef struct te_remembered_t {
+    apr_thread_mutex_t *mutex;          /* all below */
+    apr_int64_t next_id, last_id;       /* of the block in use */
+    apr_int64_t spare_id;               /* where the next begins; 0: none */
+    apr_pool_t *zone_pool;
+    apr_hash_t *zones;
+} te_remembered_t;
+
+apr_status_t te_remembered_init(te_remembered_t *known, apr_pool_t *p);
+void te_remembered_forget(te_remembered_t *known);
+te_remembered_t *te_db_remembered(te_db_pool_t *pool);
 
 /* What goes along with a statement in the same round trip. */
 typedef enum {
@@ -32,12 +51,15 @@ typedef struct te_db_call_t {
     PGresult *result;                   /* its rows, as te_db_run's */
 } te_db_call_t;
 
-#define TE_DB_MOST_CALLS 4
+#define TE_DB_MOST_CALLS 33
 
 /* Same for up to TE_DB_MOST_CALLS statements, in this order. Each sees what
  * was committed before it began. Without TE_TX_BEGIN and outside of a
  * transaction they are one of their own: all of them, or none. */
 te_db_err_e te_db_run_all(te_db_t *db, int tx, te_db_call_t *calls, int n);
+
+/* Which of them PostgreSQL refused when that failed; -1: none of them. */
+int te_db_refused(const te_db_t *db);
 
 /* Same for a statement put together for this one call; unnamed, so that its
  * plan fits its values. n: number of params. */
@@ -51,10 +73,6 @@ te_db_err_e te_db_start(te_db_t *db, te_statement_e statement,
                         const char *const *params);
 
 void te_db_clear(te_db_t *db);
-
-/* The operator's conninfo, with limits on how long a vanished server can hold
- * a thread, unless the operator set them; in p. */
-const char *te_db_conninfo_complete(apr_pool_t *p, const char *conninfo);
 
 /* Copies of what a column holds, NULL for SQL NULL. */
 const char *te_db_text(apr_pool_t *p, const PGresult *r, int row, int column);

@@ -5,7 +5,9 @@
  *   also fixes the order of locks.
  * - Order of locks everywhere: history counters -> processed_events and
  *   event_counts -> tasks -> series -> streams -> outbox. A statement that
- *   locks several rows of a table does so in the order of its key.
+ *   locks several rows of a table does so in the order of its key, and a
+ *   transaction of several users has these in the order of their ids
+ *   (store/group_commit.c).
  * - No `*`: a migration that adds a column must not change a result. */
 #include "statements.h"
 
@@ -50,6 +52,10 @@
     " last_occurrence, anchor_due, time_zone, recurring_interval)" \
     " VALUES ($10::uuid, $2::text, 1, $7::timestamptz, $8::text," \
     " $9::text)), "
+
+/* Of the last task of a series: what the series kept of it, or else this. */
+#define OR_GONE(this, name) \
+    "CASE WHEN s.gone IS NULL THEN " this " ELSE g." name " END AS " name
 
 #define LIST_TAIL \
     " ORDER BY created_at DESC, id DESC LIMIT $2::int"
@@ -110,28 +116,6 @@ static const char outbox_heads[] =
     " WHERE user_id = $1::text AND type = 'task.completed'" \
     " AND quarter >= " DAY_BEGINS(day, 2) \
     " AND quarter < " DAY_BEGINS(day " + 1", 2) ")"
-
-/* The age of the oldest event of each stream, by the same skipping. What the
- * envelope says of itself is found by its form: PostgreSQL need not read the
- * whole event as JSON. */
-#define EVENT_TIME(event) "substring(" event " from '\"time\":\"([^\"]{20,27})\"')"
-#define MEASURED_STREAMS "5000"
-static const char outbox_size[] =
-    "WITH RECURSIVE h AS (("
-    " SELECT o.shard, o.user_id, o.topic, " EVENT_TIME("o.event") " AS at"
-    "  FROM taskevents.outbox o"
-    "  ORDER BY o.shard, o.user_id, o.topic, o.sequence LIMIT 1)"
-    " UNION ALL"
-    " SELECT f.shard, f.user_id, f.topic, f.at"
-    "  FROM h CROSS JOIN LATERAL ("
-    "   SELECT o.shard, o.user_id, o.topic, " EVENT_TIME("o.event") " AS at"
-    "    FROM taskevents.outbox o"
-    "    WHERE (o.shard, o.user_id, o.topic) > (h.shard, h.user_id, h.topic)"
-    "    ORDER BY o.shard, o.user_id, o.topic, o.sequence LIMIT 1) f)"
-    " SELECT (SELECT count(*) FROM taskevents.outbox),"
-    "  (SELECT greatest(0, coalesce(round(extract(epoch FROM"
-    "    clock_timestamp() - min(at)::timestamptz), 3), 0))"
-    "   FROM (SELECT at FROM h LIMIT " MEASURED_STREAMS ") AS first)";
 
 /* n rows of a stream take the numbers up to `last`, in the order of v.n. */
 #define NUMBERED(last) \
@@ -206,6 +190,28 @@ static const char events_seen[] =
     "   SET n = k.n + excluded.n)"
     " SELECT v.n FROM v";
 
+/* The age of the oldest event of each stream, by the same skipping. What the
+ * envelope says of itself is found by its form: PostgreSQL need not read the
+ * whole event as JSON. */
+#define EVENT_TIME(event) "substring(" event " from '\"time\":\"([^\"]{20,27})\"')"
+#define MEASURED_STREAMS "5000"
+static const char outbox_size[] =
+    "WITH RECURSIVE h AS (("
+    " SELECT o.shard, o.user_id, o.topic, " EVENT_TIME("o.event") " AS at"
+    "  FROM taskevents.outbox o"
+    "  ORDER BY o.shard, o.user_id, o.topic, o.sequence LIMIT 1)"
+    " UNION ALL"
+    " SELECT f.shard, f.user_id, f.topic, f.at"
+    "  FROM h CROSS JOIN LATERAL ("
+    "   SELECT o.shard, o.user_id, o.topic, " EVENT_TIME("o.event") " AS at"
+    "    FROM taskevents.outbox o"
+    "    WHERE (o.shard, o.user_id, o.topic) > (h.shard, h.user_id, h.topic)"
+    "    ORDER BY o.shard, o.user_id, o.topic, o.sequence LIMIT 1) f)"
+    " SELECT (SELECT count(*) FROM taskevents.outbox),"
+    "  (SELECT greatest(0, coalesce(round(extract(epoch FROM"
+    "    clock_timestamp() - min(at)::timestamptz), 3), 0))"
+    "   FROM (SELECT at FROM h LIMIT " MEASURED_STREAMS ") AS first)";
+
 static const te_statement_t statements[TE_STATEMENT_COUNT] = {
     [TE_SCHEMA_VERSION] = {"te_schema_version", 0,
         "SELECT taskevents.schema_version()"},
@@ -216,6 +222,9 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         "SELECT coalesce(CASE WHEN $1::xid8"
         "  < pg_snapshot_xmax(pg_current_snapshot())"
         " THEN pg_xact_status($1::xid8) = 'committed' END, false)"},
+    /* for the rest of the transaction; $1 ms */
+    [TE_LOCK_PATIENCE] = {"te_lock_patience", 1,
+        "SELECT set_config('lock_timeout', $1::text, true)"},
     [TE_TASK_IDS] = {"te_task_ids", 0,
         "SELECT nextval('taskevents.task_ids')"},
     /* IANA's names; the files that a system adds beside them are none */
@@ -266,11 +275,21 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         " FROM s, unnest($16::uuid[], $17::text[], $18::text[])"
         "  WITH ORDINALITY AS v(id, head, tail, n) RETURNING sequence"},
     /* $1 id $2 topic $3 event id $4 head $5 tail -> sequence; the row is
-     * locked by this transaction already */
+     * locked by this transaction already. The series keeps what its next
+     * task will need when this one, its last, was complete. */
     [TE_TASK_DELETE] = {"te_task_delete", 5,
         "WITH t AS (DELETE FROM taskevents.tasks WHERE id = $1::bigint"
-        " RETURNING user_id), s AS ("
-        BUMP("t.user_id, $2::text, 1 FROM t", "1") ")"
+        " RETURNING user_id, series_id, occurrence, title, description,"
+        "  priority, tags, due_date, completed_at"
+        "), g AS (UPDATE taskevents.series u SET gone = jsonb_build_object("
+        "  'title', t.title, 'description', t.description,"
+        "  'priority', t.priority, 'tags', t.tags,"
+        "  'due_date', t.due_date, 'completed_at', t.completed_at)"
+        " FROM t WHERE u.series_id = t.series_id"
+        "  AND u.last_occurrence = t.occurrence AND u.ended_at IS NULL"
+        "  AND t.completed_at IS NOT NULL RETURNING 1"
+        "), s AS ("
+        BUMP("t.user_id, $2::text, 1 FROM t LEFT JOIN g ON true", "1") ")"
         " INSERT INTO taskevents.outbox"
         "  (user_id, topic, sequence, event_id, event)"
         " SELECT s.user_id, s.name, s.last, $3::uuid, "
@@ -330,29 +349,41 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
     [TE_SERIES_END] = {"te_series_end", 2,
         "UPDATE taskevents.series SET ended_at = $2::timestamptz"
         " WHERE series_id = $1::uuid AND ended_at IS NULL"},
-    /* The next task of a series whose row this transaction has locked.
+    /* The next task of a series whose row this transaction has locked. What
+     * the series kept of a last task that is gone goes before $2 to $7.
      * $1 id $2 title $3 description $4 priority $5 tags $6 this due date
      * $7 completion of this task $8 not before (or NULL) $9 series $10 now
      * $11 event id -> the task; no row when the calendar ends first */
     [TE_TASK_CREATE_NEXT] = {"te_task_create_next", 11,
-        "WITH d AS (SELECT series_id, user_id,"
-        "  coalesce(anchor_due, $7::timestamptz) AS anchor,"
-        "  taskevents.next_due(coalesce(anchor_due, $7::timestamptz),"
-        "   coalesce($6::timestamptz, $7::timestamptz), time_zone,"
-        "   recurring_interval, $8::timestamptz) AS due"
-        "  FROM taskevents.series WHERE series_id = $9::uuid"
+        "WITH f AS (SELECT s.series_id, s.anchor_due, s.time_zone,"
+        "  s.recurring_interval, " OR_GONE("$2::text", "title") ", "
+        OR_GONE("$3::text", "description") ", "
+        OR_GONE("$4::smallint", "priority") ", "
+        OR_GONE("$5::text[]", "tags") ", "
+        OR_GONE("$6::timestamptz", "due_date") ", "
+        OR_GONE("$7::timestamptz", "completed_at")
+        "  FROM taskevents.series s LEFT JOIN LATERAL jsonb_to_record(s.gone)"
+        "   AS g(title text, description text, priority smallint,"
+        "    tags text[], due_date timestamptz, completed_at timestamptz)"
+        "   ON s.gone IS NOT NULL WHERE s.series_id = $9::uuid"
+        "), d AS (SELECT f.series_id, f.title, f.description, f.priority,"
+        "  f.tags, coalesce(f.anchor_due, f.completed_at) AS anchor,"
+        "  taskevents.next_due(coalesce(f.anchor_due, f.completed_at),"
+        "   coalesce(f.due_date, f.completed_at), f.time_zone,"
+        "   f.recurring_interval, $8::timestamptz) AS due FROM f"
         "), n AS (UPDATE taskevents.series u"
         "  SET last_occurrence = u.last_occurrence + 1,"
-        "   anchor_due = d.anchor"
+        "   anchor_due = d.anchor, gone = NULL"
         "  FROM d WHERE u.series_id = d.series_id AND d.due IS NOT NULL"
         "  RETURNING u.series_id, u.user_id, u.last_occurrence,"
-        "   u.time_zone, u.recurring_interval, d.due)"
+        "   u.time_zone, u.recurring_interval, d.due, d.title,"
+        "   d.description, d.priority, d.tags)"
         " INSERT INTO taskevents.tasks AS t (id, user_id, title,"
         "  description, priority, tags, due_date, time_zone,"
         "  recurring_interval, series_id, occurrence, last_event_id,"
         "  created_at, updated_at)"
-        " SELECT $1::bigint, n.user_id, $2::text, $3::text, $4::smallint,"
-        "  $5::text[], n.due, n.time_zone, n.recurring_interval,"
+        " SELECT $1::bigint, n.user_id, n.title, n.description, n.priority,"
+        "  n.tags, n.due, n.time_zone, n.recurring_interval,"
         "  n.series_id, n.last_occurrence, $11::uuid, $10::timestamptz,"
         "  $10::timestamptz FROM n RETURNING " TE_TASK_COLUMNS("t.")},
 

@@ -6,6 +6,7 @@ typedef enum {
     TE_SCHEMA_VERSION,
     TE_BACKEND_PID,
     TE_COMMITTED,
+    TE_LOCK_PATIENCE,
     TE_TASK_IDS,
     TE_ZONES,
     TE_TASK_CREATE,

@@ -34,13 +34,10 @@ te_task_t *te_task_row(apr_pool_t *p, const PGresult *r, int row)
     return task;
 }
 
-te_db_err_e te_tasks_create(te_db_t *db, apr_pool_t *p, const te_task_t *task,
-                            const te_outgoing_t *event, int again)
+te_statement_e te_task_create_call(apr_pool_t *p, const te_task_t *task,
+                                   const te_outgoing_t *event,
+                                   const char **params)
 {
-    const char *params[16];
-    te_db_err_e err;
-    PGresult *r;
-
     params[0] = te_db_from_int64(p, task->id);
     params[1] = task->user_id;
     params[2] = task->title;
@@ -57,9 +54,18 @@ te_db_err_e te_tasks_create(te_db_t *db, apr_pool_t *p, const te_task_t *task,
     params[13] = event->head;
     params[14] = event->tail;
     params[15] = task->completed ? "true" : "false";
-    err = te_db_run(db,
-                    task->series_id ? TE_TASK_CREATE_SERIES : TE_TASK_CREATE,
-                    TE_TX_NONE, params, &r);
+    return task->series_id ? TE_TASK_CREATE_SERIES : TE_TASK_CREATE;
+}
+
+te_db_err_e te_tasks_create(te_db_t *db, apr_pool_t *p, const te_task_t *task,
+                            const te_outgoing_t *event, int again)
+{
+    const char *params[TE_TASK_CREATE_PARAMS];
+    te_statement_e create = te_task_create_call(p, task, event, params);
+    te_db_err_e err;
+    PGresult *r;
+
+    err = te_db_run(db, create, TE_TX_NONE, params, &r);
     if (err == TE_DB_TAKEN && again) {
         /* ids are ours alone: the try whose answer was lost did commit */
         const char *constraint = te_db_constraint(db);

@@ -74,7 +74,9 @@ te_db_err_e te_tasks_lock(te_db_t *db, apr_pool_t *p, int begin,
 te_db_err_e te_tasks_update(te_db_t *db, apr_pool_t *p, const te_task_t *task,
                             te_outgoing_t *const *events, int n, int commit);
 
-/* Delete a task that te_tasks_lock holds, with its event, and commit. */
+/* Delete a task that te_tasks_lock holds, with its event, and commit. When it
+ * was complete and the last of a series that goes on, the series keeps what
+ * the next task takes of it. */
 te_db_err_e te_tasks_delete(te_db_t *db, apr_pool_t *p, const te_task_t *task,
                             const te_outgoing_t *event);
 
@@ -136,7 +138,8 @@ te_db_err_e te_series_end(te_db_t *db, apr_pool_t *p, const te_task_t *task,
 
 /* Inside a transaction that holds the series: make its next task.
  * @param id         of the new task
- * @param from       the completed task, whose fields it takes
+ * @param from       the completed task, whose fields it takes; unless the
+ *                   series kept those of a last task that was deleted
  * @param not_before TE_TIME_NONE, or an instant the due date must be after
  * @param next       the new task; NULL when its due date would lie behind
  *                   the year 9999 */

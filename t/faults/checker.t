@@ -9,7 +9,7 @@ sys.dont_write_bytecode = True
 HERE = os.path.dirname(__file__)
 sys.path.insert(0, os.path.join(HERE, "lib"))
 import tap
-from checker import Checker
+from checker import Checker, due_at
 from history import History
 
 CLEAN = History.load(os.path.join(HERE, "clean.jsonl"))
@@ -226,6 +226,84 @@ def two_successors(history):
     return event["data"]["task"]["series_id"], "2 follow"
 
 
+def follow_up(history):
+    """The event of an occurrence that handling a completion made."""
+    return of_origin(history, "recurrence")["event"]
+
+
+def other_cause(history):
+    """Of another completion, as if that had made it."""
+    event = follow_up(history)
+    event["causationid"] = next(
+        r["event"]["id"] for r in history.records
+        if r["event"]["type"] == "task.completed"
+        and r["event"]["id"] != event["causationid"])
+    return event["id"]
+
+
+def other_chain(history):
+    event = follow_up(history)
+    event["correlationid"] = event["id"]
+    return event["id"]
+
+
+def no_completion(history):
+    """One more, though nobody completed the last one."""
+    made = of_origin(history, "recurrence")
+    user, task = made["key"], 777777
+    event = copy_of(history, made, id="44444444-uncalled",
+                    sequence=number(last(history, made) + 1))
+    event["data"]["task_id"] = task
+    shown = event["data"]["task"]
+    shown.update(id=task, version=1, occurrence=shown["occurrence"] + 1,
+                 due_date=due_at(
+                     first_of(history, shown["series_id"])["due_date"],
+                     shown["recurring_interval"], shown["occurrence"] + 1
+                 ).replace("+00:00", "Z"))
+    counters = history.db["streams"][user]
+    counters["tasks"] += 1
+    counters["history"] += 1
+    history.db["processed"].append({
+        "event_id": event["id"], "user_id": user,
+        "position": counters["history"]})
+    history.db["tasks"].append({"id": task, "user_id": user, "version": 1})
+    return event["id"]
+
+
+def first_of(history, series):
+    return next(r["event"]["data"]["task"] for r in history.records
+                if r["event"]["type"] == "task.created"
+                and r["event"]["data"]["task"]["series_id"] == series
+                and r["event"]["data"]["task"]["occurrence"] == 1)
+
+
+def shown_otherwise(history, **fields):
+    """In each event that shows the made task, and in its row."""
+    event = follow_up(history)
+    task = event["data"]["task_id"]
+    for record in history.records:
+        if record["event"]["data"]["task_id"] == task \
+                and "task" in record["event"]["data"]:
+            record["event"]["data"]["task"].update(fields)
+    for row in history.db["tasks"]:
+        if row["id"] == task:
+            row.update({k: v for k, v in fields.items() if k in row})
+    for op in history.ops:
+        if op["task"] == task and op["answer"]:
+            op["answer"].update(fields)
+    return event["id"]
+
+
+def handled_again(history):
+    """As if the mark were not unique; with a position of its own."""
+    row = dict(history.db["processed"][0])
+    counters = history.db["streams"][row["user_id"]]
+    counters["history"] += 1
+    row["position"] = counters["history"]
+    history.db["processed"].append(row)
+    return row["event_id"]
+
+
 def unhandled(history):
     """Of the user's last handled one, so that the positions hold."""
     row = max((p for p in history.db["processed"]),
@@ -302,6 +380,14 @@ judged("an acknowledged task that is nowhere", "unpublished", silent_create)
 judged("an event that nobody asked for", "unasked", unasked)
 judged("a series that stops", "successor", no_successor)
 judged("a series that forks", "successor", two_successors)
+judged("a next task of another completion", "cause", other_cause)
+judged("a next task in another chain", "cause", other_chain)
+judged("a next task that nobody completed for", "cause", no_completion)
+judged("a next task at another time", "effect", lambda history:
+       shown_otherwise(history, due_date="2031-03-03T09:00:00Z"))
+judged("a next task with other tags", "effect", lambda history:
+       shown_otherwise(history, tags=["other"]))
+judged("an event handled twice", "repeated", handled_again)
 judged("an event that nobody handled", "unhandled", unhandled)
 judged("positions with a hole", "history", handled_twice)
 judged("a task that no event explains", "database", other_version)

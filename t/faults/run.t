@@ -34,6 +34,10 @@ run.revive()
 faults = sum(injector.kinds.values())
 tap.ok(faults > 0, f"{faults} faults: " + ", ".join(
     f"{n} {kind}" for kind, n in sorted(injector.kinds.items())))
+joined = sum(n for kind, n in injector.kinds.items()
+             if kind.startswith("node-"))
+tap.ok(run.deliveries_to("httpd2") > 0 or not joined,
+       f"a second node had its share of the deliveries, {joined} times")
 slow = [e for e in injector.endings if e[1] > EXIT_WITHIN]
 tap.ok(not slow, f"children of httpd end within {EXIT_WITHIN:.0f} s, asked "
        f"{len(injector.endings)} times", slow)

@@ -1,6 +1,8 @@
 # Without its database the service says so at once, and comes back by itself.
 use v5.32;
 use warnings;
+use Encode ();
+use POSIX ();
 use Test::More;
 use TaskEvents::Stack;
 
@@ -40,6 +42,69 @@ ok $back, 'it is back by itself when the database is';
 is scalar(tasks($user)), 2, 'nothing was kept of what was refused';
 ok eventually(60, sub { first_occurrences(stream_of($user)) == 2 }), 'events flow again';
 ok gapless(stream_of($user)), 'without a gap';
+
+# In the middle of deliveries: completions, their events, and then no database.
+my @busy = map { new_user("busy$_") } 1 .. 4;
+TaskEvents::Stack::token($_) for @busy;
+my (@to_complete, %refused);
+for my $who (@busy) {
+    for my $n (1 .. 8) {
+        my $made = api($who, POST => 'tasks', {
+            title              => "task $n",
+            due_date           => '2031-05-04T09:00:00Z',
+            is_recurring       => json->true,
+            recurring_interval => 'daily',
+        });
+        push @to_complete, $made->{json};
+    }
+}
+my $stop = fork // die "fork: $!";
+if (!$stop) {
+    eventually 20, sub { grep { $_->{occurrence} == 2 } tasks($busy[0]) };
+    ctl(postgres => 'stop');
+    POSIX::_exit(0);
+}
+for my $task (@to_complete) {
+    my $answer = api($task->{user_id}, POST => "tasks/$task->{id}/complete");
+    $refused{ $task->{id} } = 1 if $answer->{status} != 200;
+}
+waitpid $stop, 0;
+sleep 3;
+ctl(postgres => 'start');
+
+# Whatever was not answered was done or not; what was done has its event.
+my $mine = join ', ', map { "'$_'" } @busy;
+my $none_left = sub {
+    my ($left) = sql("SELECT (SELECT sum(last) FROM taskevents.streams WHERE user_id IN ($mine) AND name <> 'history')"
+          . " - (SELECT count(*) FROM taskevents.processed_events WHERE user_id IN ($mine))");
+    return $left == 0;
+};
+# What was given up on meanwhile is handed in again, as an operator would.
+my @again;
+my $redrive = sub {
+    for my $letter (sql("SELECT to_json(convert_from(body, 'UTF8')) FROM taskevents.dead_letters"
+          . " WHERE user_id IN ($mine) AND stage = 'deadletter' ORDER BY id")) {
+        my $event = json->decode(Encode::encode_utf8($letter));
+        my $topic = $event->{type} =~ /^reminder\./ ? 'reminders' : 'tasks';
+        push @again, deliver($topic => $event)->{status};
+    }
+};
+ok eventually(90, sub { sleep 1; $redrive->(); $none_left->() }), 'after its return every event is handled';
+note scalar(keys %refused) . ' requests refused, ' . @again . ' deliveries of dead letters';
+is_deeply [ grep { $_ != 200 } @again ], [], 'also those that were dead letters';
+my (%series, @wrong);
+push @{ $series{ $_->{series_id} } }, $_ for map { tasks($_) } @busy;
+for my $task (@to_complete) {
+    my @line = sort { $a->{occurrence} <=> $b->{occurrence} } @{ $series{ $task->{series_id} } };
+    push @wrong, \@line if $line[0]{completed} ? @line != 2 : @line != 1 || !$refused{ $task->{id} };
+}
+is_deeply \@wrong, [], 'each completed task has one next task, and no other has';
+my @holes = sql("SELECT to_json(user_id) FROM taskevents.processed_events WHERE user_id IN ($mine)"
+      . ' GROUP BY user_id HAVING max(position) <> count(*)');
+is_deeply \@holes, [], 'each event was handled once';
+for my $who (@busy) {
+    ok gapless(stream_of($who)), "the stream of $who has no gap";
+}
 
 done_testing;
 

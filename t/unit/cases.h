@@ -30,6 +30,8 @@ TCase *batch_tests(void);
 TCase *chores_tests(void);
 TCase *db_tests(void);
 TCase *db_pool_tests(void);
+TCase *group_commit_tests(void);
+TCase *group_commit_away_tests(void);
 TCase *handling_tests(void);
 TCase *letters_tests(void);
 TCase *tasks_tests(void);

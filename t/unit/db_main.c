@@ -21,7 +21,8 @@ static apr_status_t load_driver(void)
 int main(void)
 {
     static TCase *(*const cases[])(void) = {
-        db_tests, db_pool_tests, tasks_tests, handling_tests, batch_tests,
+        db_tests, db_pool_tests, tasks_tests, group_commit_tests,
+        group_commit_away_tests, handling_tests, batch_tests,
         chores_tests, letters_tests, alert_tests, NULL,
     };
 

@@ -23,7 +23,7 @@ for my $line (
     'TaskEventsTopic tasks prod.tasks', 'TaskEventsTopic reminders r', 'TaskEventsTopic deadletter dead_letters',
     'TaskEventsSource /x', 'TaskEventsSource https://tasks.example/api', 'TaskEventsSource urn:x:y',
     'TaskEventsPublishTimeout 5', 'TaskEventsPublishTimeout 500ms', 'TaskEventsPublishBatch 1', 'TaskEventsPublishBatch 256',
-    'TaskEventsBreaker 5 1s', 'TaskEventsBreaker 1 500ms', 'TaskEventsCatchUp Each', 'TaskEventsCatchUp skip',
+    'TaskEventsBreaker 5 1s', 'TaskEventsBreaker 1 500ms', 'TaskEventsCatchUp Each', 'TaskEventsCatchUp skip', 'TaskEventsBulkSubscribe On',
     'TaskEventsPool 1 1 1', 'TaskEventsPool 0 4 16', 'TaskEventsPoolWait 2', 'TaskEventsPoolWait 250ms',
     'TaskEventsMaxBody 1024', 'TaskEventsMaxBody 65536', 'TaskEventsOpen Off', 'TaskEventsSidecarToken Off',
 ) {
@@ -45,7 +45,7 @@ for my $case (
     ['TaskEventsPublishTimeout', 'soon', qr/\d|time|second/], ['TaskEventsPublishTimeout', '0', qr/\d/], ['TaskEventsPublishTimeout', '-1', qr/\d/],
     ['TaskEventsPublishBatch', '0', qr/1/], ['TaskEventsPublishBatch', 'many', qr/\d/], ['TaskEventsPublishBatch', '1000000', qr/\d/],
     ['TaskEventsBreaker', '0 1s', qr/1/], ['TaskEventsBreaker', '5', qr//], ['TaskEventsBreaker', '5 never', qr/\d|time|second/], ['TaskEventsBreaker', 'x 1s', qr/\d/],
-    ['TaskEventsCatchUp', 'Both', qr/Each.*Skip|Skip.*Each/i],
+    ['TaskEventsCatchUp', 'Both', qr/Each.*Skip|Skip.*Each/i], ['TaskEventsBulkSubscribe', 'Some', qr/On|Off/],
     ['TaskEventsPool', '4 2 16', qr//], ['TaskEventsPool', '1 4 0', qr//], ['TaskEventsPool', '1 4', qr//], ['TaskEventsPool', '1 4 x', qr/\d/], ['TaskEventsPool', '1 20 16', qr//],
     ['TaskEventsPoolWait', 'x', qr/\d|time|second/], ['TaskEventsPoolWait', '-2', qr/\d/],
     ['TaskEventsMaxBody', '0', qr/\d/], ['TaskEventsMaxBody', '64K', qr/\d/], ['TaskEventsMaxBody', '-1', qr/\d/], ['TaskEventsMaxBody', '99999999999999999999', qr/\d/],

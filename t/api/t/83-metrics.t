@@ -75,8 +75,8 @@ db()->do('DELETE FROM taskevents.dead_letters WHERE source = ?', undef, $u);
 
 # --- a graceful restart
 
-kill USR1 => server_pid();
 my %old = map { $_ => 1 } server_children();
+kill USR1 => server_pid();
 ok wait_for(sub { my @new = grep { !$old{$_} } server_children(); @new >= 2 }, 20), 'httpd is restarted';
 my $then = $now;
 $now = undef;

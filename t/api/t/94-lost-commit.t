@@ -58,6 +58,15 @@ for my $what ('answer', 'question') {
     is_deeply [told($u)], ['created'], '… one event';
     is_deeply request(GET => task_path($u, $a->{json}{id}), as => $u)->{json}, $a->{json}, '… and it is that';
 
+    # of several that are written together
+    my @together = map { user("commit-$what-$_") } 1 .. 12;
+    $between->lose($what, 'eleventh');
+    my @flights = map { send_via(POST => task_path($together[$_]), json => { title => $_ == 10 ? 'the eleventh' : 'another' }) } 0 .. 11;
+    is_deeply [map { $_->()->{status} } @flights], [(201) x 12], "the $what of twelve POSTs at once";
+    ok $between->wait_lost, '… it was';
+    is_deeply [map { join ' ', told($_) } @together], [('created') x 12], '… one event each';
+    is row('SELECT count(*) AS n FROM taskevents.tasks WHERE user_id = ANY(?)', \@together)->{n}, 12, '… one task each';
+
     # of a recurring task
     $between->lose($what, 'te_task_create_series');
     $a = via(POST => task_path($u), json => { title => 'again', is_recurring => $true, recurring_interval => 'daily' });

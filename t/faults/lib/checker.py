@@ -13,17 +13,35 @@
     unread       an acknowledged write that a later read did not see
     unhandled    published, but never handled
     unsent       handled, but not in Kafka
+    repeated     handled more than once
     history      a user's handled events are not counted 1, 2, 3 ...
     successor    a completed occurrence has no next one, or two
-    cause        an occurrence that no completion made
+    cause        an occurrence that not the completion before it made
+    effect       an occurrence that is not like the one before it, or is due
+                 at another time than it should be
     dead letter  what nobody expects there
     outbox       not empty at the end
     strange      an answer that fits no state that the service can be in
 """
+from calendar import monthrange
 from collections import Counter, defaultdict
+from datetime import datetime, timedelta
 
 TOPICS = ("tasks", "reminders")
 ACKNOWLEDGED = (200, 201, 204)
+KEPT = ("user_id", "priority", "tags", "time_zone", "is_recurring",
+        "recurring_interval")
+
+
+def due_at(first, interval, n):
+    """When occurrence n is due, the first at a time of UTC's."""
+    start = datetime.fromisoformat(first.replace("Z", "+00:00"))
+    if interval != "monthly":
+        days = {"daily": 1, "weekly": 7}[interval] * (n - 1)
+        return (start + timedelta(days=days)).isoformat()
+    year, month = divmod(start.year * 12 + start.month - 1 + n - 1, 12)
+    day = min(start.day, monthrange(year, month + 1)[1])
+    return start.replace(year=year, month=month + 1, day=day).isoformat()
 
 
 class Finding:
@@ -159,9 +177,14 @@ class Checker:
                     else ""
                 self.find("unhandled", f"{user} {event['type']} "
                           f"{event['id']}{where}", (user, None))
+        times = Counter(p["event_id"] for p in self.h.db["processed"])
         for row in self.processed.values():
             user = row["user_id"]
             positions[user].append(row["position"])
+            if times[row["event_id"]] > 1:
+                self.find("repeated", f"{user} {row['event_id']}: handled "
+                          f"{times[row['event_id']]} times", (user, None),
+                          primary=True)
             if row["event_id"] not in self.by_id:
                 self.find("unsent", f"{user} {row['event_id']}", (user, None))
         for user, given in sorted(positions.items()):
@@ -336,6 +359,8 @@ class Checker:
         for (series, n), events in sorted(made.items()):
             for event in events:
                 self.check_cause(series, n, event, done.get((series, n - 1)))
+                if n > 1 and made[series, 1]:
+                    self.check_effect(series, n, event, made[series, 1][0])
 
     def check_cause(self, series, n, event, cause):
         if n == 1 and event["data"]["origin"] == "user":
@@ -348,6 +373,18 @@ class Checker:
                       f"the completion before it",
                       (event["data"]["user_id"], "tasks"),
                       event["data"]["task_id"])
+
+    def check_effect(self, series, n, event, first):
+        task, first = event["data"]["task"], first["data"]["task"]
+        wanted = {name: first[name] for name in KEPT}
+        wanted.update(completed=False, version=1, due_date=due_at(
+            first["due_date"], first["recurring_interval"], n))
+        got = {name: task[name] for name in wanted}
+        got["due_date"] = got["due_date"].replace("Z", "+00:00")
+        if got != wanted:
+            self.find("effect", f"{task['user_id']} series {series}: "
+                      f"occurrence {n} ({event['id']}) is {got}, not {wanted}",
+                      (task["user_id"], "tasks"), task["id"])
 
     # ---- the rest --------------------------------------------------------
 

@@ -62,6 +62,16 @@ class Injector:
 
     # ---- the kinds ---------------------------------------------------------
 
+    def node(self, leave, lasts, choice, also):
+        """A second httpd and sidecar join the consumer group and leave it:
+        Kafka hands the partitions out anew, twice."""
+        for part in ("httpd2", "daprd2"):
+            self.stack.ctl(part, "start")
+        self.meanwhile(lasts, choice, also)
+        for part in ("httpd2", "daprd2") if leave == "kill" \
+                else ("daprd2", "httpd2"):
+            self.stack.ctl(part, leave)
+
     def kill(self, part, lasts, choice, also):
         self.stack.ctl(part, "kill")
         if also and part == "postgres":
@@ -172,7 +182,8 @@ SHORT = {
 # Seconds; the others take 2.
 LONGEST = {f"{part}-pause": 8 for part in ("httpd", "httpd-child", "daprd",
                                            "kafka", "postgres")}
-LONGEST |= {"postgres-kill": 8, "daprd-kill": 4, "httpd-kill": 4}
+LONGEST |= {"postgres-kill": 8, "daprd-kill": 4, "httpd-kill": 4,
+            "node-leaves": 8, "node-killed": 8}
 LONG = ("httpd-child-freeze",)      # only in runs of 5 minutes and more
 FAULTS = {
     "httpd-child-kill": Injector.child_kill,
@@ -182,6 +193,8 @@ FAULTS = {
     "httpd-graceful-stop": Injector.graceful_stop,
     "httpd-child-pause": Injector.child_pause,
     "httpd-child-freeze": Injector.child_freeze,
+    "node-leaves": of_part("node", "stop"),
+    "node-killed": of_part("node", "kill"),
     "daprd-restart": lambda i, *_how: i.restart("daprd"),
     **{f"{part}-kill": of_part("kill", part)
        for part in ("httpd", "daprd", "kafka", "postgres")},

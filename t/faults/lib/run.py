@@ -11,7 +11,7 @@ from load import Load
 from stack import RUN, Stack
 import tap
 
-HTTPD_LOG = f"{RUN}/log/httpd.log"
+HTTPD_LOGS = [f"{RUN}/log/{part}.log" for part in ("httpd", "httpd2")]
 
 
 class Run:
@@ -21,7 +21,8 @@ class Run:
         self.prefix = f"{name}-{os.getpid()}-"
         self.directory = f"{RUN}/faults/{name}-{os.getpid()}"
         os.makedirs(self.directory)
-        self.log_from = os.path.getsize(HTTPD_LOG)
+        self.log_from = {log: os.path.getsize(log) for log in HTTPD_LOGS
+                         if os.path.exists(log)}
         self.began = time.monotonic()
         self.load = Load(self.stack, self.prefix, self.directory, seed)
 
@@ -78,6 +79,14 @@ class Run:
         connection.close()
         return status
 
+    def deliveries_to(self, part):
+        """In all runs of this instance."""
+        name = f"{RUN}/log/{part}-access.log"
+        if not os.path.exists(name):
+            return 0
+        with open(name, encoding="utf-8", errors="replace") as log:
+            return sum("POST /api/events/" in line for line in log)
+
     def judge(self, disturbed):
         history = History()
         history.ops = self.ops
@@ -97,10 +106,12 @@ class Run:
         return checker
 
     def check_log(self, killed=(), disturbed=False):
-        with open(HTTPD_LOG, encoding="utf-8", errors="replace") as log:
-            log.seek(self.log_from)
-            bad = [line.rstrip() for line in log
-                   if is_bad(line, killed, disturbed)]
+        bad = []
+        for name in filter(os.path.exists, HTTPD_LOGS):
+            with open(name, encoding="utf-8", errors="replace") as log:
+                log.seek(self.log_from.get(name, 0))
+                bad += [line.rstrip() for line in log
+                        if is_bad(line, killed, disturbed)]
         tap.ok(not bad, "no crash, no hang, nothing critical in httpd's log",
                "\n".join(bad[:10]))
 

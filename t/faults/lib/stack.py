@@ -71,13 +71,19 @@ def send(name, *pids):
 
 # ---- the stack -------------------------------------------------------------
 
+def environment():
+    """What ./dev env says of the instance."""
+    env = {}
+    for line in dev("env").splitlines():
+        name, value = re.match(r"export (\w+)=(.*)", line).groups()
+        env[name] = re.sub(r"\\(.)", r"\1", value)
+    return env
+
+
 class Stack:
     def __init__(self):
         dev("up", "--dapr")
-        self.env = {}
-        for line in dev("env").splitlines():
-            name, value = re.match(r"export (\w+)=(.*)", line).groups()
-            self.env[name] = re.sub(r"\\(.)", r"\1", value)
+        self.env = environment()
 
     def ctl(self, part, action):
         dev("ctl", part, action)

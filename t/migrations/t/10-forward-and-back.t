@@ -23,7 +23,7 @@ for my $round ('first', 'second') {
 my ($status, $output) = sqitch('deploy');
 is $status, 0, 'forward with nothing to do is no error' or diag $output;
 
-is connect_db()->selectrow_array('SELECT taskevents.schema_version()'), 4, 'schema version';
+is connect_db()->selectrow_array('SELECT taskevents.schema_version()'), 6, 'schema version';
 
 # one change back with rows in it, and forward again: the others stay as they are
 my $db = connect_db();
@@ -42,7 +42,7 @@ $db->do(q{INSERT INTO taskevents.dead_letters (stage, event_id, body, body_size,
                  ('handle', 'closed', 'x', 1, 'r', 'discarded', now(), now())});
 $db->disconnect;
 my $whole = schema_dump();
-for my $change (qw(dead_letter_work event_counts task_search idempotency_keys)) {
+for my $change (qw(series_gone zone_names dead_letter_work event_counts task_search idempotency_keys)) {
     ($status, $output) = sqitch('revert', '-y', '--to', "$change^");
     is $status, 0, "$change back" or diag $output;
 }
@@ -95,6 +95,11 @@ my @sabotage = (
     [idempotency_keys => 'ALTER TABLE taskevents.idempotency_keys DROP CONSTRAINT idempotency_keys_pkey'],
     [idempotency_keys => 'CREATE OR REPLACE FUNCTION taskevents.schema_version() RETURNS integer
                           LANGUAGE sql IMMUTABLE RETURN 1'],
+    [series_gone => 'ALTER TABLE taskevents.series DROP COLUMN gone'],
+    [series_gone => 'CREATE OR REPLACE FUNCTION taskevents.schema_version() RETURNS integer
+                     LANGUAGE sql IMMUTABLE RETURN 2'],
+    [zone_names => 'CREATE OR REPLACE FUNCTION taskevents.zone_named(name text) RETURNS text
+                    LANGUAGE sql IMMUTABLE RETURN name'],
     [task_search => 'DROP INDEX taskevents.tasks_user_due'],
     [task_search => 'DROP FUNCTION taskevents.fold'],
     [task_search => 'CREATE OR REPLACE FUNCTION taskevents.fold(word text) RETURNS text

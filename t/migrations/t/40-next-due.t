@@ -27,6 +27,8 @@ my @known = (
     ['half an hour of summer', '2026-10-03 09:00', '2026-10-03 09:00', 'Australia/Lord_Howe', 'daily', undef, '2026-10-04 08:30'],
     ['half an hour of summer, at noon', '2026-10-03 01:30', '2026-10-03 01:30', 'Australia/Lord_Howe', 'daily', undef, '2026-10-04 01:00'],
     ['the day that Samoa skipped', '2011-12-29 19:00', '2011-12-29 19:00', 'Pacific/Apia', 'daily', undef, '2011-12-30 19:00'],
+    ['a zone whose name is an abbreviation too', '2026-03-28 08:00', '2026-03-28 08:00', 'CET', 'daily', undef, '2026-03-29 07:00'],
+    ['and in lower case', '2026-03-28 08:00', '2026-03-28 08:00', 'eet', 'daily', undef, '2026-03-29 07:00'],
     ['due was moved off the rhythm', '2026-01-01 09:00', '2026-01-03 11:00', 'UTC', 'daily', undef, '2026-01-04 09:00'],
     ['due before the anchor', '2026-01-10 09:00', '2026-01-01 09:00', 'UTC', 'daily', undef, '2026-01-11 09:00'],
     ['due is far before the anchor', '2026-01-10 09:00', '1990-01-01 09:00', 'UTC', 'monthly', undef, '2026-02-10 09:00'],

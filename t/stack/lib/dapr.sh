@@ -65,7 +65,9 @@ scheduler_ready() {
 
 # ---- daprd: the sidecar ------------------------------------------------------
 
-daprd_configure() {
+daprd_configure() { daprd_configure_as ''; }
+
+daprd_configure_as() { # '' or 2, of the node
     local AS dir
     dir=$(dapr_programs)
     mkdir -p "$RUN/components"
@@ -78,24 +80,26 @@ daprd_configure() {
     PART_ENV+=("TASKEVENTS_BROKERS=$(brokers)"
         "APP_API_TOKEN=$(secret app-token)" "DAPR_API_TOKEN=$(secret dapr-token)")
     CMD=("${AS[@]}" "$dir/daprd" --app-id=taskevents
-        --app-channel-address=127.0.0.1 "--app-port=$(port sidecar)"
+        --app-channel-address=127.0.0.1 "--app-port=$(port "sidecar$1")"
         --enable-app-health-check --app-health-check-path=/healthz
         --app-health-probe-interval=1 --app-health-probe-timeout=500
         --app-health-threshold=3
-        --dapr-listen-addresses=127.0.0.1 "--dapr-http-port=$(port dapr-http)"
-        "--dapr-grpc-port=$(port dapr-grpc)"
+        --dapr-listen-addresses=127.0.0.1 "--dapr-http-port=$(port "dapr$1-http")"
+        "--dapr-grpc-port=$(port "dapr$1-grpc")"
         --dapr-internal-grpc-listen-address=127.0.0.1
-        "--dapr-internal-grpc-port=$(port dapr-internal)"
-        --metrics-listen-address=127.0.0.1 "--metrics-port=$(port dapr-metrics)"
+        "--dapr-internal-grpc-port=$(port "dapr$1-internal")"
+        --metrics-listen-address=127.0.0.1 "--metrics-port=$(port "dapr$1-metrics")"
         "--scheduler-host-address=127.0.0.1:$(port scheduler)"
         "--resources-path=$RUN/components")
     CONF=("$RUN"/components/*.yaml)
 }
 
 # Its own health waits for httpd's; without one, to take events is enough.
-daprd_ready() {
+daprd_ready() { daprd_ready_as ''; }
+
+daprd_ready_as() { # '' or 2, of the node
     local what=healthz
-    part_running httpd || what=healthz/outbound
+    part_running "httpd$1" || what=healthz/outbound
     curl -fsS -o /dev/null --max-time 2 \
-        "http://127.0.0.1:$(port dapr-http)/v1.0/$what" 2>/dev/null
+        "http://127.0.0.1:$(port "dapr$1-http")/v1.0/$what" 2>/dev/null
 }

@@ -13,18 +13,22 @@ transport() { cat "$RUN/transport" 2>/dev/null || echo local; }
 
 httpd_program() { printf '%s/%s\n' "$(apxs -q SBINDIR)" "$(apxs -q PROGNAME)"; }
 
-httpd_configure() {
+httpd_configure() { httpd_configure_as httpd ''; }
+
+# httpd_configure_as NAME N: N is '' or 2, of the node.
+httpd_configure_as() {
     local AS LIBEXECDIR HTTPD_PORT SIDECAR_PORT DSN TRANSPORT DAPR_URL
+    local NAME=$1 RUNTIME="$RUN/httpd/run$2" conf="$RUN/httpd/$1.conf"
     LIBEXECDIR=$(apxs -q LIBEXECDIR)
-    HTTPD_PORT=$(port httpd)
-    SIDECAR_PORT=$(port sidecar)
+    HTTPD_PORT=$(port "httpd$2")
+    SIDECAR_PORT=$(port "sidecar$2")
     DSN=$(db_dsn)
     TRANSPORT=$(transport)
-    DAPR_URL="http://127.0.0.1:$(port dapr-http)"
+    DAPR_URL="http://127.0.0.1:$(port "dapr$2-http")"
 
-    remove_stale "$RUN/httpd/run/httpd.pid"
-    mkdir -p "$RUN/httpd/run"
-    give "$RUN/httpd/run"
+    remove_stale "$RUNTIME/httpd.pid"
+    mkdir -p "$RUNTIME"
+    give "$RUNTIME"
     secret app-token >/dev/null
     secret dapr-token >/dev/null
     (
@@ -33,12 +37,11 @@ httpd_configure() {
             >"$RUN/secrets/oidc.conf"
     )
     give "$RUN/secrets/oidc.conf"
-    render "$ROOT/t/stack/httpd.conf.in" >"$RUN/httpd/httpd.conf"
+    render "$ROOT/t/stack/httpd.conf.in" >"$conf"
 
     as_service
-    CMD=("${AS[@]}" "$(httpd_program)" -d "$RUN/httpd" -f "$RUN/httpd/httpd.conf"
-        -D FOREGROUND)
-    CONF=("$RUN/httpd/httpd.conf" "$RUN/secrets/oidc.conf" "$RUN/httpd/modules/mod_taskevents.so")
+    CMD=("${AS[@]}" "$(httpd_program)" -d "$RUN/httpd" -f "$conf" -D FOREGROUND)
+    CONF=("$conf" "$RUN/secrets/oidc.conf" "$RUN/httpd/modules/mod_taskevents.so")
 }
 
 httpd_answers() { # PORT

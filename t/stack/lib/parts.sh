@@ -15,9 +15,11 @@ PARTS=(postgres kafka scheduler httpd daprd)
 part_ports() {
     case $1 in
     httpd) echo httpd sidecar ;;
+    httpd2) echo httpd2 sidecar2 ;;
     kafka) echo kafka kafka-controller ;;
     scheduler) echo scheduler scheduler-{health,metrics,etcd,peer} ;;
     daprd) echo dapr-{http,grpc,internal,metrics} ;;
+    daprd2) echo dapr2-{http,grpc,internal,metrics} ;;
     *) echo "$1" ;;
     esac
 }
@@ -201,14 +203,15 @@ part_state() {
 
 parts_down() {
     local name
-    for name in daprd httpd scheduler kafka postgres; do
+    for name in daprd2 httpd2 daprd httpd scheduler kafka postgres; do
         part_stop "$name"
     done
 }
 
 parts_status() {
     local name main
-    for name in "${PARTS[@]}"; do
+    for name in "${PARTS[@]}" "${NODE2[@]}"; do
+        [[ " ${NODE2[*]} " != *" $name "* || -e $RUN/pid/$name ]] || continue
         read -r main _ < <(part_ports "$name")
         printf '%-10s %-8s pid %-8s port %s\n' "$name" "$(part_state "$name")" \
             "$(part_pid "$name" || echo -)" "$(port "$main" | grep . || echo -)"

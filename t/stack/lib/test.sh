@@ -2,7 +2,7 @@
 # shellcheck disable=SC2034  # read by the other parts
 # The suites of ./dev test, in the order in which a failure is cheapest.
 
-SUITES=(build unit migrations api docs sanitize dist stack faults)
+SUITES=(build unit migrations events api docs sanitize dist stack faults)
 
 TEST="$WORK/test"
 
@@ -55,7 +55,7 @@ test_end() {
     local rc=$?
     (
         set +e
-        for RUN in "$TEST"/{db,live,stack,faults}; do
+        for RUN in "$TEST"/{db,events,live,stack,faults}; do
             [[ ! -d $RUN/pid ]] || parts_down
         done
     ) 2>/dev/null
@@ -117,6 +117,37 @@ suite_migrations() {
     sync_source
     test_db migrations
     as_tester t/migrations/run
+}
+
+# A stack of its own, whose sidecar is never there: the tests deliver the events
+# themselves, in the orders that they want to see.
+suite_events() {
+    local python
+    python=$(python_with events "$ROOT/t/events/requirements.txt")
+    RUN="$TEST/events"
+    [[ ! -d $RUN/pid ]] || parts_down
+    rm -rf "$RUN"
+    build_module
+    POSTGRES_EXTRA='fsync = off'
+    prepare_instance
+    install_module
+    printf 'dapr\n' >"$RUN/transport"
+    choose_ports
+    postgres_bring_up
+    part_up httpd
+    (cd "$ROOT" && TASKEVENTS_RUN="$RUN" TASKEVENTS_TEST_DSN=$(db_dsn) \
+        PYTHONTZPATH=$(postgres_zones) timeout --foreground 600 \
+        prove --timer --norc --exec "$python" t/events/*.t) || return
+    parts_down
+}
+
+# Where PostgreSQL has its time zones: a second opinion should be on the rules,
+# not on the year of the data.
+postgres_zones() {
+    local config="$PGBIN/pg_config" zones
+    zones=$("$config" --configure | grep -o -- "--with-system-tzdata=[^']*") ||
+        zones="=$("$config" --sharedir)/timezone"
+    printf '%s\n' "${zones#*=}"
 }
 
 api_tests() { # BUILD [VARIABLE=VALUE...]

@@ -15,7 +15,7 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(
   bring_up stack ctl new_user api tasks deliver publish eventually
-  records stream_of first_occurrences gapless json
+  records stream_of first_occurrences gapless json sql
 );
 
 my $ROOT = Cwd::realpath(dirname(File::Spec->rel2abs(__FILE__)) . '/../../../..');
@@ -148,6 +148,18 @@ sub publish {
             'content-type'   => 'application/cloudevents+json',
         },
         $JSON->encode($event));
+}
+
+# ---- the database ------------------------------------------------------------
+
+# The rows of the statement, each of them a value that is JSON.
+sub sql {
+    my ($text) = @_;
+    open my $out, '-|', 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-d', stack('TASKEVENTS_DSN'),
+      '-c', $text or die "psql: $!";
+    my @rows = map { JSON::PP->new->utf8->allow_nonref->decode($_) } <$out>;
+    close $out or die "psql failed: $text\n";
+    return @rows;
 }
 
 # ---- Kafka -------------------------------------------------------------------

@@ -1,0 +1,71 @@
+# New tasks that come together are written together: nobody waits long for another,
+# nothing is lost, nothing is done twice.
+use strict;
+use warnings;
+use utf8;
+use POSIX ();
+use Test::More;
+use Time::HiRes qw(sleep time);
+use TaskEvents::Test;
+
+# POSTs of these users at the same moment: their answers
+sub post_at_once { return at_once(map { [POST => task_path($_), as => $_, json => { title => "of $_" }] } @_) }
+sub made
+{
+    my ($u, $n) = @_;
+    is row('SELECT count(*) AS n FROM taskevents.tasks WHERE user_id = ?', $u)->{n}, $n, "$u: tasks";
+    my @events = events($u);
+    is_deeply [map { $_->{sequence} + 0 } @events], [1 .. $n], '… their events, without a gap';
+}
+
+my $transactions = 0;
+for my $round (1 .. 3) {
+    my @users = map { user("group$round-$_") } 1 .. 10;
+    my @answers = post_at_once(map { @users } 1 .. 3);
+    is_deeply [map { $_->{status} } @answers], [(201) x 30], "round $round: 30 POSTs at once are all answered";
+    is scalar(keys %{ { map { $_->{json}{id} => 1 } @answers } }), 30, '… with a task each';
+    is_deeply [grep { $_->{json}{title} ne 'of ' . $_->{json}{user_id} } @answers], [], '… that of its user';
+    $transactions += row('SELECT count(DISTINCT xmin::text) AS n FROM taskevents.tasks WHERE user_id = ANY(?)', \@users)->{n};
+    made($_, 3) for @users;
+}
+cmp_ok $transactions, '<', 90, "90 tasks in $transactions transactions";
+
+# one user's stream is locked by somebody
+sub locked_out
+{
+    my ($seconds, $status, $name) = @_;
+    my ($slow, @users) = map { user("group-$status-$_") } 0 .. 8;
+    create($slow);
+    my $holder = db()->clone;
+    $holder->begin_work;
+    $holder->selectall_arrayref('SELECT 1 FROM taskevents.streams WHERE user_id = ? AND name = ? FOR UPDATE', undef, $slow, 'tasks');
+    my (@told, $pid);
+    pipe my $read, my $write or die $!;
+    if (!($pid = fork // die $!)) {
+        my @answers = post_at_once($slow, @users[0 .. 3]);
+        print {$write} join ' ', map { $_->{status} } @answers;
+        close $write;
+        POSIX::_exit(0);
+    }
+    close $write;
+    my $longest = 0;
+    my $until = time + $seconds;
+    while (time < $until) {
+        my $start = time;
+        push @told, request(POST => task_path($users[4]), as => $users[4], json => { title => 'meanwhile' })->{status};
+        $longest = time - $start if $longest < time - $start;
+    }
+    $holder->rollback;
+    $holder->disconnect;
+    is scalar(<$read>), "$status 201 201 201 201", "$name: $status, and 201 for those who came with him";
+    waitpid $pid, 0;
+    is_deeply [grep { $_ != 201 } @told], [], '… while others are served (' . @told . ')';
+    cmp_ok $longest, '<', 1.5, sprintf '… in %.2f s at most', $longest;
+    made($_, 1) for @users[0 .. 3];
+    made($users[4], scalar @told);
+    made($slow, $status == 201 ? 2 : 1);
+    is request(POST => task_path($slow), as => $slow, json => { title => 'after' })->{status}, 201, '… and then he is served too';
+}
+locked_out(1, 201, 'a user whose stream is locked for a second');
+locked_out(3.5, 503, 'one whose stream stays locked');
+finish();
