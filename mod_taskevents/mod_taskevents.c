@@ -27,6 +27,8 @@
 #include "base/metrics.h"
 #include "core/alert.h"
 #include "core/forget.h"
+#include "core/jobs.h"
+#include "core/sweep.h"
 #include "http/access.h"
 #include "http/app.h"
 #include "http/directives.h"
@@ -216,6 +218,12 @@ static int check_process(apr_pool_t *pconf, server_rec *s)
                      "alerts are signed");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    if (process->settings.reminder_late >= process->settings.reminder_lead) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "TE0016: "
+                     "TaskEventsReminderLate is for tasks that are due within "
+                     "the TaskEventsReminderLead, and must be shorter");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
     if (check_topics(s, &process->settings) != OK) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -270,18 +278,23 @@ static const te_chore_t chores[] = {
     {"forget", apr_time_from_sec(60), TE_CHORE_LOCK_FORGET, te_forget, NULL},
     {"tidy", apr_time_from_sec(60), TE_CHORE_LOCK_TIDY, te_tidy,
      te_tidy_create},
+    {"sweep", apr_time_from_sec(1), TE_CHORE_LOCK_SWEEP, te_sweep, NULL},
 };
 
 /* What calls others, who may be slow: apart from what is done in the
- * database, and only where there is something to do. */
+ * database. The last one only where somebody wants alerts. */
 static const te_chore_t outside_chores[] = {
+    {"jobs", apr_time_from_sec(1), TE_CHORE_LOCK_JOBS, te_jobs,
+     te_jobs_create},
     {"alert", apr_time_from_sec(2), TE_CHORE_LOCK_ALERT, te_alert,
      te_alert_create},
 };
 
-static int has_outside_chores(const te_settings_t *settings)
+static int count_outside_chores(const te_settings_t *settings)
 {
-    return settings->alert_url != NULL;
+    int all = (int)(sizeof outside_chores / sizeof outside_chores[0]);
+
+    return settings->alert_url != NULL ? all : all - 1;
 }
 
 static apr_status_t end_child(void *data)
@@ -290,13 +303,13 @@ static apr_status_t end_child(void *data)
 
     app = NULL;
     te_chores_stop(ending->chores);
-    te_chores_stop(ending->outside);
+    te_chores_stop(ending->outside_chores);
     if (ending->publisher != NULL) {
         te_publisher_stop(ending->publisher);
         te_publisher_join(ending->publisher);
     }
     te_chores_join(ending->chores);
-    te_chores_join(ending->outside);
+    te_chores_join(ending->outside_chores);
     if (!te_db_pool_close(ending->db, CLOSE_WAIT)) {
         te_log(TE_LOG_WARNING, 0, "TE0010", "a request still had a database "
                "connection when the child ended");
@@ -336,12 +349,11 @@ static apr_status_t start_child(apr_pool_t *pchild, te_app_t *starting)
                          (int)(sizeof chores / sizeof chores[0]),
                          starting->settings, starting->db,
                          starting->publisher, pchild);
-    if (rv != APR_SUCCESS || !has_outside_chores(starting->settings)) {
+    if (rv != APR_SUCCESS) {
         return rv;
     }
-    return te_chores_start(&starting->outside, outside_chores,
-                           (int)(sizeof outside_chores
-                                 / sizeof outside_chores[0]),
+    return te_chores_start(&starting->outside_chores, outside_chores,
+                           count_outside_chores(starting->settings),
                            starting->settings, starting->db,
                            starting->publisher, pchild);
 }
@@ -375,7 +387,7 @@ static void child_stopping(apr_pool_t *pchild, int graceful)
     if (ending != NULL) {
         te_publisher_stop(ending->publisher);
         te_chores_stop(ending->chores);
-        te_chores_stop(ending->outside);
+        te_chores_stop(ending->outside_chores);
     }
 }
 

@@ -6,6 +6,6 @@ ALTER TABLE taskevents.series DROP COLUMN gone;
 
 CREATE OR REPLACE FUNCTION taskevents.schema_version() RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN 2;
+    RETURN 5;
 
 COMMIT;

@@ -117,6 +117,9 @@ static void prepare(CURL *easy, transfer_t *t, apr_interval_time_t timeout)
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
                          (curl_off_t)request->body_size);
     }
+    if (request->method != NULL) {
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+    }
 }
 
 static void finish(transfer_t *t, CURL *easy, CURLcode code)

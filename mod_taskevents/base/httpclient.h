@@ -11,7 +11,8 @@ typedef struct te_http_client_t te_http_client_t;
 typedef struct te_http_request_t {
     const char *url;
     const char *const *headers;     /* "Name: value", NULL ends the list */
-    const char *body;               /* NULL: GET, else POST */
+    const char *method;             /* NULL: POST with a body, else GET */
+    const char *body;               /* NULL: none */
     apr_size_t body_size;
 
     /* set by te_http_perform */

@@ -44,6 +44,8 @@ static struct {
         "answer", "database", "topic", "event", "refused")},
     [TE_LABEL_STAGE] = {"stage", VALUES("publish", "handle", "malformed",
         "deadletter")},
+    [TE_LABEL_EVENT] = {"event", VALUES("scheduled", "cancelled",
+        "triggered")},
     [TE_LABEL_STATE] = {"state", VALUES("open", "redriven", "discarded")},
     [TE_LABEL_ROUTE] = {"route", VALUES("none")},
     [TE_LABEL_STATUS] = {"status", VALUES("200", "201", "204", "304", "400",

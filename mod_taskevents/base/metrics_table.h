@@ -18,6 +18,7 @@ typedef enum {
     TE_LABEL_OUTCOME,
     TE_LABEL_REASON,
     TE_LABEL_STAGE,
+    TE_LABEL_EVENT,
     TE_LABEL_STATE,
     TE_LABEL_ROUTE,
     TE_LABEL_STATUS,
@@ -49,6 +50,10 @@ typedef enum {
       "Age of the oldest event in the outbox; 0 when it is empty") \
     M(DELIVERIES, "deliveries_total", COUNTER, TYPE, OUTCOME, \
       "Events handed to the handlers") \
+    M(REMINDERS, "reminders_total", COUNTER, EVENT, NONE, \
+      "Reminders scheduled, cancelled and triggered") \
+    M(REMINDER_LATENESS, "reminder_lateness_seconds", HISTOGRAM, NONE, NONE, \
+      "Time from a reminder's time until it was triggered") \
     M(DEAD_LETTERS_MADE, "dead_letters_total", COUNTER, STAGE, NONE, \
       "Dead letters made by this httpd") \
     M(DEAD_LETTERS, "dead_letters", SAMPLE, STATE, NONE, \

@@ -223,8 +223,10 @@ static te_db_err_e settle(te_drain_t *d, const wave_t *wave, char *stopped,
         switch (s->result) {
         case TE_SENT_ACCEPTED:
             APR_ARRAY_PUSH(accepted, const te_outbox_row_t *) = s->row;
+            te_heads_sent(d->heads, s->row);
             continue;
         case TE_SENT_SETTLED:
+            te_heads_sent(d->heads, s->row);
             continue;
         case TE_SENT_FAILED:
         case TE_SENT_REFUSED:
@@ -332,31 +334,16 @@ static te_db_err_e send_rows(te_drain_t *d, const apr_array_header_t *rows,
 
 /* --- reading ----------------------------------------------------------- */
 
-static void start_over(te_drain_t *d)
-{
-    d->after_user[0] = d->after_topic[0] = '\0';
-}
-
 static te_db_err_e read_heads(te_drain_t *d, const char *shards,
                               apr_array_header_t **rows)
 {
     int probing = d->breaker->state == TE_BREAKER_HALF_OPEN;
-    te_db_err_e err;
 
     tell_breaker(d);
     apr_pool_clear(d->pool);
     te_db_renew(d->db, BUDGET);
-    err = te_outbox_heads(d->db, d->pool, shards, d->after_user,
-                          d->after_topic, probing ? 1 : STREAMS_PER_READ,
-                          probing ? 1 : EVENTS_PER_STREAM, rows);
-    if (err == TE_DB_OK && (*rows)->nelts > 0) {
-        const te_outbox_row_t *last = APR_ARRAY_IDX(
-            *rows, (*rows)->nelts - 1, const te_outbox_row_t *);
-
-        apr_cpystrn(d->after_user, last->user_id, sizeof d->after_user);
-        apr_cpystrn(d->after_topic, last->topic, sizeof d->after_topic);
-    }
-    return err;
+    return te_heads_read(d->heads, shards, probing ? 1 : STREAMS_PER_READ,
+                         probing ? 1 : EVENTS_PER_STREAM, rows);
 }
 
 /* The reads go round: from the first stream to the last, and again, as long
@@ -367,7 +354,7 @@ te_db_err_e te_drain(te_drain_t *d, const char *shards)
     te_db_err_e err = TE_DB_OK;
     int works = 1, progress = 0;
 
-    start_over(d);
+    te_heads_start(d->heads);
     while (err == TE_DB_OK && works && !is_stopping(d)
            && te_breaker_allows(d->breaker, apr_time_now())) {
         err = read_heads(d, shards, &rows);
@@ -377,8 +364,8 @@ te_db_err_e te_drain(te_drain_t *d, const char *shards)
         if (rows->nelts > 0) {
             err = send_rows(d, rows, &works, &progress);
         }
-        else if (*d->after_user != '\0' && progress) {
-            start_over(d);
+        else if (d->heads->begun && progress) {
+            te_heads_start(d->heads);
             progress = 0;
         }
         else {
@@ -386,17 +373,4 @@ te_db_err_e te_drain(te_drain_t *d, const char *shards)
         }
     }
     return err == TE_DB_OK ? te_db_finish(d->db) : err;
-}
-
-te_db_err_e te_drain_look(te_drain_t *d, int *more)
-{
-    char all[TE_OUTBOX_SHARDS];
-    apr_array_header_t *rows;
-    te_db_err_e err;
-
-    apr_pool_clear(d->pool);
-    memset(all, 1, sizeof all);
-    err = te_outbox_heads(d->db, d->pool, all, "", "", 1, 1, &rows);
-    *more = err == TE_DB_OK && rows->nelts > 0;
-    return err;
 }

@@ -5,11 +5,13 @@
 
 #include "../store/outbox.h"
 #include "breaker.h"
+#include "heads.h"
 #include "transport.h"
 
 typedef struct te_drain_t {
     const te_settings_t *settings;
     te_db_t *db;
+    te_heads_t *heads;
     te_transport_t *transport;
     te_breaker_t *breaker;
     apr_pool_t *pool;                   /* cleared for each read */
@@ -18,7 +20,6 @@ typedef struct te_drain_t {
 
     /* its own */
     apr_time_t retry_at;                /* out: earliest wait it set, 0: none */
-    char after_user[160], after_topic[256];     /* where the next read starts */
     char held_topic[TE_TOPIC_COUNT][256];       /* not to be had ... */
     apr_time_t held_until[TE_TOPIC_COUNT];      /* ... until then */
 } te_drain_t;
@@ -28,8 +29,5 @@ typedef struct te_drain_t {
  * the one before it was accepted. Any database error: the caller closes the
  * connection. */
 te_db_err_e te_drain(te_drain_t *drain, const char *shards);
-
-/* Whether anything is due, in any shard. */
-te_db_err_e te_drain_look(te_drain_t *drain, int *more);
 
 #endif

@@ -39,4 +39,10 @@ typedef struct te_effect_t {
 /* Completing a task makes the next one of its series (occurrence.c). */
 extern const te_effect_t te_effect_occurrence;
 
+/* A task has the reminder that it must have (reminder.c). */
+extern const te_effect_t te_effect_reminder;
+
+/* A reminder that was triggered notifies its user (notification.c). */
+extern const te_effect_t te_effect_notification;
+
 #endif

@@ -6,12 +6,12 @@
 
 #include "../base/log.h"
 #include "../base/metrics.h"
-#include "../base/metrics.h"
 #include "../base/text.h"
 #include "../base/timefmt.h"
 #include "../base/uuid.h"
 #include "../store/dead_letters.h"
 #include "effect.h"
+#include "reminder.h"
 #include "task.h"
 
 #define MOST_EFFECTS 2
@@ -21,16 +21,19 @@ typedef struct {
     const char *type;
     int carries_task;                   /* data.task must be one */
     const te_effect_t *effects[MOST_EFFECTS];
+    /* what is wrong with the rest of its data; NULL: nothing can be */
+    const char *(*check)(const te_incoming_t *event);
 } known_type_t;
 
 static const known_type_t known_types[] = {
-    {TE_TASK_CREATED, 1, {NULL}},
-    {TE_TASK_UPDATED, 1, {NULL}},
-    {TE_TASK_COMPLETED, 1, {&te_effect_occurrence}},
-    {TE_TASK_DELETED, 0, {NULL}},
-    {"reminder.scheduled", 0, {NULL}},
-    {"reminder.cancelled", 0, {NULL}},
-    {"reminder.triggered", 0, {NULL}},
+    {TE_TASK_CREATED, 1, {&te_effect_reminder}, NULL},
+    {TE_TASK_UPDATED, 1, {&te_effect_reminder}, NULL},
+    {TE_TASK_COMPLETED, 1, {&te_effect_occurrence, &te_effect_reminder}, NULL},
+    {TE_TASK_DELETED, 0, {&te_effect_reminder}, NULL},
+    {TE_REMINDER_SCHEDULED, 0, {NULL}, NULL},
+    {TE_REMINDER_CANCELLED, 0, {NULL}, NULL},
+    {TE_REMINDER_TRIGGERED, 0, {&te_effect_notification},
+     te_reminder_check},
 };
 
 static const known_type_t *find_type(const char *type)
@@ -229,7 +232,8 @@ static const char *check_data(message_t *m)
         }
         m->h.said = te_task_from_event(m->h.pool, task, &detail);
     }
-    return detail;
+    return detail == NULL && m->type->check != NULL
+               ? m->type->check(m->h.event) : detail;
 }
 
 static int is_wanted(const message_t *m)
@@ -289,8 +293,9 @@ static te_db_err_e receive_all(batch_t *b)
             return err;
         }
         if (m->type != NULL && b->n > 1) {
-            key = apr_pstrcat(b->pool, m->h.event->source, "\n",
-                              m->h.event->id, NULL);
+            key = apr_psprintf(b->pool, "%" APR_SIZE_T_FMT " %s%s",
+                               strlen(m->h.event->source),
+                               m->h.event->source, m->h.event->id);
             m->copy = apr_hash_get(seen, key, APR_HASH_KEY_STRING) != NULL;
             apr_hash_set(seen, key, APR_HASH_KEY_STRING, m);
         }
@@ -362,6 +367,20 @@ static te_db_err_e apply_all(batch_t *b, const te_seen_t *seen)
     return err;
 }
 
+static void count_reminders(const apr_array_header_t *follow_ups)
+{
+    int i;
+
+    for (i = 0; i < follow_ups->nelts; ++i) {
+        const char *type = APR_ARRAY_IDX(follow_ups, i,
+                                         const te_outgoing_t *)->type;
+
+        if (strncmp(type, "reminder.", 9) == 0) {
+            te_metric_add(TE_METRIC_REMINDERS, type + 9, NULL);
+        }
+    }
+}
+
 /* All is committed. */
 static void note_outcomes(batch_t *b, const te_seen_t *seen)
 {
@@ -427,6 +446,7 @@ static te_db_err_e transact(batch_t *b, int again)
     }
     if (err == TE_DB_OK && !closed) {
         note_outcomes(b, seen);
+        count_reminders(b->follow_ups);
     }
     else if (err != TE_DB_OK) {
         te_db_rollback(b->db);

@@ -89,6 +89,7 @@ te_outgoing_t *te_event_text(apr_pool_t *p, const te_event_t *event)
     te_outgoing_t *out = apr_pcalloc(p, sizeof *out);
 
     out->id = event->id;
+    out->type = event->type;
     out->user_id = event->user_id;
     out->topic = event->topic;
     out->head = head_text(p, event);

@@ -12,10 +12,14 @@
 #define TE_TASK_UPDATED "task.updated"
 #define TE_TASK_COMPLETED "task.completed"
 #define TE_TASK_DELETED "task.deleted"
+#define TE_REMINDER_SCHEDULED "reminder.scheduled"
+#define TE_REMINDER_CANCELLED "reminder.cancelled"
+#define TE_REMINDER_TRIGGERED "reminder.triggered"
 
 /* Who started the change: only events of users make tasks. */
 #define TE_ORIGIN_USER "user"
 #define TE_ORIGIN_RECURRENCE "recurrence"
+#define TE_ORIGIN_REMINDER "reminder"
 
 /* An event to be. */
 typedef struct te_event_t {

@@ -20,6 +20,8 @@ static te_db_err_e forget_some(te_chore_env_t *env, int *more)
         {TE_KEPT_ANSWERS, settings->keep_answers},
         {TE_KEPT_HISTORY, settings->keep_history},
         {TE_KEPT_LETTERS, settings->keep_letters},
+        {TE_KEPT_NOTIFICATIONS, settings->keep_notifications},
+        {TE_KEPT_REMINDERS, settings->keep_notifications},
     };
     te_db_err_e err = TE_DB_OK;
     apr_size_t i;

@@ -35,6 +35,7 @@ struct te_publisher_t {
     te_transport_t *transport;
     te_breaker_t breaker;
     unsigned int seed;
+    te_heads_t heads;
     te_drain_t drain;
     te_frozen_t frozen;
 };
@@ -113,6 +114,9 @@ static int connection_ready(te_publisher_t *pub)
         te_db_close(pub->db);
         pause_for(pub, POOLER_SLEEP);
     }
+    else if (direct > 0 && !pub->db_checked) {
+        direct = te_outbox_session(pub->db) == TE_DB_OK ? 1 : -1;
+    }
     pub->db_checked = direct > 0;
     return direct > 0;
 }
@@ -157,7 +161,7 @@ static te_db_err_e publish(te_publisher_t *pub)
             || (err = te_locks_release(pub->db)) != TE_DB_OK) {
             break;
         }
-        err = te_drain_look(&pub->drain, &more);
+        err = te_heads_look(&pub->heads, &more);
         if (err != TE_DB_OK) {
             break;
         }
@@ -218,6 +222,8 @@ apr_status_t te_publisher_start(te_publisher_t **out,
         return rv;
     }
     pub->drain.settings = settings;
+    te_heads_init(&pub->heads, pub->db, pub->round, pub->pool);
+    pub->drain.heads = &pub->heads;
     pub->drain.db = pub->db;
     pub->drain.transport = pub->transport;
     pub->drain.breaker = &pub->breaker;

@@ -38,6 +38,9 @@ typedef struct te_settings_t {
     const char *alert_url;              /* NULL: nobody is told */
     te_webhook_secret_t alert_secrets[2];       /* two while one replaces
                                                  * the other */
+    apr_interval_time_t reminder_lead;
+    apr_interval_time_t reminder_late;  /* 0: off */
+    int jobs;                           /* a scheduler has jobs for them */
 } te_settings_t;
 
 #endif

@@ -16,7 +16,7 @@ typedef struct te_app_t {
     te_group_t *group;                  /* new tasks of several requests */
     te_publisher_t *publisher;
     te_chores_t *chores;                /* within the database */
-    te_chores_t *outside;               /* with calls to others; NULL: none */
+    te_chores_t *outside_chores;        /* that call others by HTTP */
     apr_pool_t *told_pool;              /* these under told_mutex */
     apr_hash_t *told;
     apr_thread_mutex_t *told_mutex;

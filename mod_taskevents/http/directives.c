@@ -15,6 +15,7 @@ extern module AP_MODULE_DECLARE_DATA taskevents_module;
 #define MAX_BODY_DEFAULT (64 * 1024)
 #define TOKEN_FILE_MAX 8192
 #define DAYS(n) apr_time_from_sec((apr_int64_t)(n) * 86400)
+#define LEAD_MAX apr_time_from_sec((apr_int64_t)366 * 86400)
 
 te_server_conf_t *te_server_conf(const server_rec *s)
 {
@@ -44,6 +45,8 @@ static te_process_conf_t *process_defaults(apr_pool_t *p)
     settings->keep_history = DAYS(30);
     settings->keep_letters = DAYS(30);
     settings->keep_notifications = DAYS(90);
+    settings->reminder_lead = apr_time_from_sec(24 * 3600);
+    settings->jobs = -1;
     return process;
 }
 
@@ -474,6 +477,42 @@ static const char *set_catch_up(cmd_parms *cmd, void *dir, const char *arg)
     return NULL;
 }
 
+static const char *set_reminder_lead(cmd_parms *cmd, void *dir,
+                                     const char *arg)
+{
+    (void)dir;
+    MAIN_ONLY(cmd);
+    if (!duration(arg, apr_time_from_sec(1), &settings_of(cmd)->reminder_lead)
+        || settings_of(cmd)->reminder_lead > LEAD_MAX) {
+        return refuse(cmd, arg, "a time from 1 second to 366 days");
+    }
+    return NULL;
+}
+
+static const char *set_reminder_late(cmd_parms *cmd, void *dir,
+                                     const char *arg)
+{
+    te_settings_t *settings = settings_of(cmd);
+
+    (void)dir;
+    MAIN_ONLY(cmd);
+    settings->reminder_late = 0;
+    if (ap_cstr_casecmp(arg, "off") != 0
+        && (!duration(arg, apr_time_from_sec(1), &settings->reminder_late)
+            || settings->reminder_late > LEAD_MAX)) {
+        return refuse(cmd, arg, "Off, or a time from 1 second to 366 days");
+    }
+    return NULL;
+}
+
+static const char *set_jobs(cmd_parms *cmd, void *dir, int on)
+{
+    (void)dir;
+    MAIN_ONLY(cmd);
+    settings_of(cmd)->jobs = on;
+    return NULL;
+}
+
 /* The history is what copies of an event are told by: it must outlive what
  * Kafka may deliver again, which is kept for 7 days and more. */
 static const char *keep_for(cmd_parms *cmd, te_settings_t *settings,
@@ -598,6 +637,14 @@ const command_rec te_directives[] = {
                  RSRC_CONF, "On: events are delivered in batches (Off)"),
     AP_INIT_TAKE1("TaskEventsCatchUp", set_catch_up, NULL, RSRC_CONF,
                   "Each or Skip: overdue occurrences (Each)"),
+    AP_INIT_TAKE1("TaskEventsReminderLead", set_reminder_lead, NULL,
+                  RSRC_CONF, "how long before it is due a task is reminded "
+                  "of (24h)"),
+    AP_INIT_TAKE1("TaskEventsReminderLate", set_reminder_late, NULL,
+                  RSRC_CONF, "the same for one that is due within the lead, "
+                  "or Off (Off)"),
+    AP_INIT_FLAG("TaskEventsJobs", set_jobs, NULL, RSRC_CONF,
+                 "On or Off: a Dapr job for each reminder (On with dapr)"),
     AP_INIT_TAKE2("TaskEventsRetention", set_retention, NULL, RSRC_CONF,
                   "history (30d), deadletters (30d), notifications (90d) or "
                   "idempotency (24h), and how long they are kept"),
@@ -647,6 +694,9 @@ void te_conf_finish(apr_pool_t *p, server_rec *main_server)
     if (process->app_tokens[0] == NULL) {
         process->app_tokens[0] = environment("APP_API_TOKEN");
     }
+    process->settings.jobs =
+        process->settings.transport == TE_TRANSPORT_DAPR
+        && process->settings.jobs != 0;
     for (s = main_server; s != NULL; s = s->next) {
         te_server_conf_t *conf = te_server_conf(s);
 

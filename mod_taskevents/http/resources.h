@@ -28,6 +28,13 @@ te_route_fn te_subscribe;
 /* deliveries.c */
 te_route_fn te_deliver_tasks, te_deliver_reminders, te_deliver_dead_letters;
 
+/* jobs.c */
+te_route_fn te_job_route;
+
+/* notifications.c */
+te_route_fn te_notifications_list_route, te_notifications_patch_route,
+    te_notifications_read_route;
+
 /* health.c */
 te_route_fn te_healthz, te_readyz, te_openapi;
 

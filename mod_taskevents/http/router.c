@@ -14,6 +14,7 @@ static const te_route_t routes[] = {
     {"events_dead_letters", "{prefix}/events/dead-letters", TE_AREA_SIDECAR,
      .post = te_deliver_dead_letters},
     {"subscribe", "/dapr/subscribe", TE_AREA_SIDECAR, .get = te_subscribe},
+    {"job", "/job/{id}", TE_AREA_SIDECAR, .post = te_job_route},
     {"healthz", "/healthz", TE_AREA_OPEN, .get = te_healthz},
     {"readyz", "/readyz", TE_AREA_OPEN, .get = te_readyz},
     {"openapi", "{prefix}/openapi.json", TE_AREA_OPEN, .get = te_openapi},
@@ -29,6 +30,12 @@ static const te_route_t routes[] = {
     {"stats", "{prefix}/{user}/stats", TE_AREA_TASKS, .get = te_stats_route},
     {"events", "{prefix}/{user}/events", TE_AREA_TASKS,
      .get = te_history_route},
+    {"notifications", "{prefix}/{user}/notifications", TE_AREA_TASKS,
+     .get = te_notifications_list_route},
+    {"notifications_read", "{prefix}/{user}/notifications/read",
+     TE_AREA_TASKS, .post = te_notifications_read_route},
+    {"notification", "{prefix}/{user}/notifications/{id}", TE_AREA_TASKS,
+     .patch = te_notifications_patch_route},
 };
 
 /* What SetHandler taskevents-status serves; the prefix is its location. */

@@ -27,7 +27,9 @@
 #include "task_row.h"
 
 #define MOST_TOGETHER (TE_DB_MOST_CALLS - 1)
+#define MOST_UNDER_WAY 8
 #define BATCH_BUDGET apr_time_from_sec(2)
+#define NEXT_PATIENCE apr_time_from_msec(2)
 #define QUEUE_PATIENCE apr_time_from_msec(200)
 #define LOCK_PATIENCE "100"             /* ms */
 #define SLOW_USERS 16
@@ -54,7 +56,7 @@ struct te_group_t {
     te_db_pool_t *db;
     apr_thread_mutex_t *mutex;          /* all below */
     member_t *first, **last;            /* the queue */
-    int under_way;                      /* somebody leads */
+    int under_way;                      /* batches that somebody leads */
     struct {
         apr_uint64_t user;              /* a hash will do: who is taken for
                                          * another one writes by himself */
@@ -203,17 +205,20 @@ static te_db_err_e write_batch(te_group_t *g, te_db_t *db,
     return err == TE_DB_LOST ? TE_DB_LOST : TE_DB_AGAIN;
 }
 
-/* The first in the queue leads the next batch. */
+/* The first in the queue leads the next batch, unless another one that is on
+ * its way will see to that. */
 static void hand_over(te_group_t *g)
 {
     member_t *m;
 
     apr_thread_mutex_lock(g->mutex);
-    m = take_first(g);
+    m = g->under_way == 1 ? take_first(g) : NULL;
     if (m != NULL) {
         m->state = LEADS;
     }
-    g->under_way = m != NULL;
+    else {
+        --g->under_way;
+    }
     apr_thread_mutex_unlock(g->mutex);
     if (m != NULL) {
         sem_post(&m->turn);
@@ -255,38 +260,62 @@ static te_db_err_e lead(te_group_t *g, member_t *me)
 
 /* --- a member ---------------------------------------------------------- */
 
-static void wait_turn(member_t *me)
+static void start_leading(te_group_t *g, member_t *me)
 {
-    while (sem_wait(&me->turn) != 0) {
-        /* a signal */
-    }
+    me->state = LEADS;
+    ++g->under_way;
 }
 
-/* @return 0: nothing came of it in time, and nothing will */
-static int wait_in_queue(te_group_t *g, member_t *me)
+/* @return 1: it was this one's turn; 0: the time is over */
+static int wait_turn(member_t *me, apr_time_t until)
 {
-    apr_time_t until = apr_time_now() + QUEUE_PATIENCE;
     struct timespec ts;
-    int in_queue;
 
-    until = until < me->deadline ? until : me->deadline;
     ts.tv_sec = apr_time_sec(until);
     ts.tv_nsec = (long)apr_time_usec(until) * 1000;
     while (sem_timedwait(&me->turn, &ts) != 0) {
-        if (errno == EINTR) {
-            continue;
-        }
-        apr_thread_mutex_lock(g->mutex);
-        in_queue = me->state == IN_QUEUE;
-        if (in_queue) {
-            leave(g, me);
-        }
-        apr_thread_mutex_unlock(g->mutex);
-        if (in_queue) {
+        if (errno != EINTR) {
             return 0;
         }
-        wait_turn(me);
+    }
+    return 1;
+}
+
+/* Out of the queue, if it is still in there: to lead a batch of its own, or
+ * for good. @return whether it was */
+static int step_out(te_group_t *g, member_t *me, int to_lead)
+{
+    int out;
+
+    apr_thread_mutex_lock(g->mutex);
+    out = me->state == IN_QUEUE
+          && (!to_lead || g->under_way < MOST_UNDER_WAY);
+    if (out) {
+        leave(g, me);
+        if (to_lead) {
+            start_leading(g, me);
+        }
+    }
+    apr_thread_mutex_unlock(g->mutex);
+    return out;
+}
+
+/* A batch that takes long (the disk is slow, the machine is busy, somebody
+ * has a lock) is not waited for: commits that wait side by side share a flush.
+ * @return 0: nothing came of it in time, and nothing will */
+static int wait_in_queue(te_group_t *g, member_t *me)
+{
+    apr_time_t now = apr_time_now(), last = now + QUEUE_PATIENCE;
+
+    if (wait_turn(me, now + NEXT_PATIENCE) || step_out(g, me, 1)
+        || wait_turn(me, last < me->deadline ? last : me->deadline)) {
         return 1;
+    }
+    if (step_out(g, me, 0)) {
+        return 0;
+    }
+    while (sem_wait(&me->turn) != 0) {
+        /* a signal; who took it ends by its deadline */
     }
     return 1;
 }
@@ -299,8 +328,7 @@ static te_db_err_e take_part(te_group_t *g, member_t *me)
     refused = is_slow(g, me->user_id);
     leads = !refused && !g->under_way;
     if (leads) {
-        me->state = LEADS;
-        g->under_way = 1;
+        start_leading(g, me);
     }
     else if (!refused) {
         append(g, me);

@@ -4,7 +4,7 @@
  *
  * Nobody waits for company: a thread that finds no batch on its way writes at
  * once, and takes along who came while it got its connection. Who comes while
- * a batch is on its way waits for the next one.
+ * a batch is on its way waits for the next one, and begins it after 2 ms.
  *
  * It is a shortcut and may be refused. Whatever goes wrong with a batch goes
  * wrong for none of its members: each then writes by itself (te_tasks_create),

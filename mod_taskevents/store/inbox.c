@@ -49,7 +49,8 @@ static te_statement_e seen_params(apr_pool_t *p, const te_seen_t *seen, int n,
     return TE_EVENTS_SEEN;
 }
 
-/* What is to be held: keys and users. @return how many */
+/* What is to be held: keys and users, or for one alone its key and user.
+ * @return how many */
 static int held_params(apr_pool_t *p, const te_seen_t *seen, int n,
                        int series, const char **params)
 {
@@ -62,11 +63,15 @@ static int held_params(apr_pool_t *p, const te_seen_t *seen, int n,
                                  : te_db_from_int64(p, seen[i].task_id);
 
         if (seen[i].hold && key != NULL) {
+            params[0] = key;
+            params[1] = seen[i].user_id;
             APR_ARRAY_PUSH(columns[0], const char *) = key;
             APR_ARRAY_PUSH(columns[1], const char *) = seen[i].user_id;
         }
     }
-    te_db_from_columns(p, columns, 2, params);
+    if (n > 1) {
+        te_db_from_columns(p, columns, 2, params);
+    }
     return columns[0]->nelts;
 }
 
@@ -150,9 +155,11 @@ te_db_err_e te_inbox_mark(te_db_t *db, apr_pool_t *p, te_seen_t *seen, int n,
     }
     mark = add_call(calls, &n_calls, marking, marked);
     if (*open) {
-        hold = add_call(calls, &n_calls, TE_TASKS_HOLD, tasks);
+        hold = add_call(calls, &n_calls,
+                        n == 1 ? TE_TASK_LOCK : TE_TASKS_HOLD, tasks);
         if (held_params(p, seen, n, 1, series) > 0) {
-            more = add_call(calls, &n_calls, TE_SERIES_HOLD, series);
+            more = add_call(calls, &n_calls,
+                            n == 1 ? TE_SERIES_LOCK : TE_SERIES_HOLD, series);
         }
     }
     else if (row != NULL) {

@@ -73,6 +73,24 @@ static te_outbox_row_t *read_row(apr_pool_t *p, const PGresult *r, int i)
     return row;
 }
 
+static void read_rows(apr_pool_t *p, const PGresult *r,
+                      apr_array_header_t **rows)
+{
+    int i;
+
+    *rows = apr_array_make(p, PQntuples(r) + 1, sizeof(te_outbox_row_t *));
+    for (i = 0; i < PQntuples(r); ++i) {
+        APR_ARRAY_PUSH(*rows, te_outbox_row_t *) = read_row(p, r, i);
+    }
+}
+
+te_db_err_e te_outbox_session(te_db_t *db)
+{
+    PGresult *r;
+
+    return te_db_run(db, TE_OUTBOX_SESSION, TE_TX_NONE, NULL, &r);
+}
+
 te_db_err_e te_outbox_heads(te_db_t *db, apr_pool_t *p, const char *shards,
                             const char *after_user, const char *after_topic,
                             int streams, int each, apr_array_header_t **rows)
@@ -80,7 +98,6 @@ te_db_err_e te_outbox_heads(te_db_t *db, apr_pool_t *p, const char *shards,
     const char *params[5];
     te_db_err_e err;
     PGresult *r;
-    int i;
 
     params[0] = shard_list(p, shards);
     params[1] = after_user;
@@ -88,14 +105,73 @@ te_db_err_e te_outbox_heads(te_db_t *db, apr_pool_t *p, const char *shards,
     params[3] = te_db_from_int64(p, streams);
     params[4] = te_db_from_int64(p, each);
     err = te_db_run(db, TE_OUTBOX_HEADS, TE_TX_NONE, params, &r);
+    if (err == TE_DB_OK) {
+        read_rows(p, r, rows);
+    }
+    return err;
+}
+
+te_db_err_e te_outbox_tail(te_db_t *db, apr_pool_t *p, const char *shards,
+                           apr_int64_t block, int streams,
+                           te_outbox_tail_t *tail)
+{
+    const char *params[3];
+    te_db_err_e err;
+    PGresult *r;
+    int i;
+
+    params[0] = shard_list(p, shards);
+    params[1] = apr_psprintf(p, "(%" APR_INT64_T_FMT ",0)", block);
+    params[2] = te_db_from_int64(p, streams);
+    err = te_db_run(db, TE_OUTBOX_TAIL, TE_TX_NONE, params, &r);
     if (err != TE_DB_OK) {
         return err;
     }
-    *rows = apr_array_make(p, PQntuples(r) + 1, sizeof(te_outbox_row_t *));
+    tail->streams = apr_array_make(p, PQntuples(r) + 1, sizeof(te_stream_t));
+    tail->first_alive = te_db_int64(r, 0, 2);
+    tail->blocks = te_db_int64(r, 0, 3);
+    tail->dead = te_db_int64(r, 0, 4);
     for (i = 0; i < PQntuples(r); ++i) {
-        APR_ARRAY_PUSH(*rows, te_outbox_row_t *) = read_row(p, r, i);
+        if (!PQgetisnull(r, i, 0)) {
+            te_stream_t *stream = apr_array_push(tail->streams);
+
+            stream->user_id = te_db_text(p, r, i, 0);
+            stream->topic = te_db_text(p, r, i, 1);
+        }
     }
     return TE_DB_OK;
+}
+
+te_db_err_e te_outbox_of_streams(te_db_t *db, apr_pool_t *p,
+                                 const apr_array_header_t *streams, int each,
+                                 apr_array_header_t **rows)
+{
+    apr_array_header_t *columns[3];
+    const char *params[4];
+    te_db_err_e err;
+    PGresult *r;
+    int i;
+
+    for (i = 0; i < 3; ++i) {
+        columns[i] = apr_array_make(p, streams->nelts, sizeof(const char *));
+    }
+    for (i = 0; i < streams->nelts; ++i) {
+        const te_stream_t *s = &APR_ARRAY_IDX(streams, i, te_stream_t);
+
+        APR_ARRAY_PUSH(columns[0], const char *) = s->user_id;
+        APR_ARRAY_PUSH(columns[1], const char *) = s->topic;
+        APR_ARRAY_PUSH(columns[2], const char *) =
+            te_db_from_int64(p, s->above);
+    }
+    for (i = 0; i < 3; ++i) {
+        params[i] = te_db_from_array(p, columns[i]);
+    }
+    params[3] = te_db_from_int64(p, each);
+    err = te_db_run(db, TE_OUTBOX_OF_STREAMS, TE_TX_NONE, params, &r);
+    if (err == TE_DB_OK) {
+        read_rows(p, r, rows);
+    }
+    return err;
 }
 
 te_db_err_e te_outbox_accepted(te_db_t *db, apr_pool_t *p,

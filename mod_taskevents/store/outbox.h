@@ -27,6 +27,10 @@ typedef struct te_outbox_row_t {
 /* All for the one connection that a publisher keeps, whose session holds the
  * shards (store/locks.h). */
 
+/* Make a new session read the outbox by its index, whatever PostgreSQL's
+ * statistics say: they may be from when it was empty. */
+te_db_err_e te_outbox_session(te_db_t *db);
+
 /* The oldest events of the streams in these shards whose oldest one is due.
  * @param after_user, after_topic  start behind this stream ("": the first)
  * @param streams, each            at most that many streams, and events of one
@@ -34,6 +38,37 @@ typedef struct te_outbox_row_t {
 te_db_err_e te_outbox_heads(te_db_t *db, apr_pool_t *p, const char *shards,
                             const char *after_user, const char *after_topic,
                             int streams, int each, apr_array_header_t **rows);
+
+/* A stream, and the number behind which its events are looked for. */
+typedef struct te_stream_t {
+    const char *user_id, *topic;
+    apr_int64_t above;
+} te_stream_t;
+
+/* What the table has from some block on. */
+typedef struct te_outbox_tail_t {
+    apr_array_header_t *streams;        /* te_stream_t with an event there, in
+                                         * the shards asked for */
+    apr_int64_t first_alive;            /* first block with one; -1: none */
+    apr_int64_t blocks;                 /* of the whole table */
+    apr_int64_t dead;                   /* rows that VACUUM has not removed,
+                                         * as the statistics have it */
+} te_outbox_tail_t;
+
+/* Look for streams by the place of their rows: for when the primary key is
+ * full of dead ones.
+ * @param block    0: in the whole table
+ * @param streams  at most that many */
+te_db_err_e te_outbox_tail(te_db_t *db, apr_pool_t *p, const char *shards,
+                           apr_int64_t block, int streams,
+                           te_outbox_tail_t *tail);
+
+/* The oldest events of each of these streams whose oldest one is due, those
+ * at or before `above` left aside; rows as te_outbox_heads.
+ * @param streams  of te_stream_t */
+te_db_err_e te_outbox_of_streams(te_db_t *db, apr_pool_t *p,
+                                 const apr_array_header_t *streams, int each,
+                                 apr_array_header_t **rows);
 
 /* The transport has these: forget them. rows: te_outbox_row_t *. Returns when
  * PostgreSQL has been told; te_db_finish, or the next call, says how it
@@ -63,8 +98,7 @@ typedef struct te_outbox_size_t {
     double oldest_seconds;              /* 0 when there is none */
 } te_outbox_size_t;
 
-/* Ask for it. The age is that of the events' own times, of the oldest event
- * of each of the first streams, however many there are. */
+/* Ask for it; the age is that of the events' own times. */
 te_db_err_e te_outbox_measure(te_db_t *db, te_outbox_size_t *size);
 
 /* The end of a transaction: put the events that it causes into the outbox,

@@ -10,7 +10,9 @@ te_db_err_e te_retention_forget(te_db_t *db, apr_pool_t *p, te_kept_e what,
     static const te_statement_e statements[] = {
         [TE_KEPT_ANSWERS] = TE_FORGET_ANSWERS,
         [TE_KEPT_HISTORY] = TE_FORGET_HISTORY,
-        [TE_KEPT_LETTERS] = TE_FORGET_LETTERS};
+        [TE_KEPT_LETTERS] = TE_FORGET_LETTERS,
+        [TE_KEPT_NOTIFICATIONS] = TE_NOTIFICATIONS_FORGET,
+        [TE_KEPT_REMINDERS] = TE_REMINDERS_FORGET};
     const char *params[1];
     te_db_err_e err;
     PGresult *r;

@@ -7,8 +7,10 @@
 typedef enum {
     TE_KEPT_ANSWERS,            /* of Idempotency-Key */
     TE_KEPT_HISTORY,            /* handled events: what a copy is told by */
-    TE_KEPT_LETTERS             /* closed dead letters since then, open ones
+    TE_KEPT_LETTERS,            /* closed dead letters since then, open ones
                                  * since they failed last */
+    TE_KEPT_NOTIFICATIONS,
+    TE_KEPT_REMINDERS           /* those that are over */
 } te_kept_e;
 
 /* Rows that go at once: a statement of some milliseconds. */

@@ -4,9 +4,10 @@
  *   each selecting from the one before: no row in t, no bump, no event. That
  *   also fixes the order of locks.
  * - Order of locks everywhere: history counters -> processed_events and
- *   event_counts -> tasks -> series -> streams -> outbox. A statement that
- *   locks several rows of a table does so in the order of its key, and a
- *   transaction of several users has these in the order of their ids
+ *   event_counts -> tasks -> series -> reminders -> notifications -> streams
+ *   -> outbox. A statement that locks several rows of a table does so in the
+ *   order of its key, or passes over what others hold; a transaction of
+ *   several users has these in the order of their ids
  *   (store/group_commit.c).
  * - No `*`: a migration that adds a column must not change a result. */
 #include "statements.h"
@@ -33,11 +34,11 @@
     " INSERT INTO taskevents.tasks (id, user_id, title, description," \
     "  priority, tags, due_date, time_zone, recurring_interval," \
     "  completed, completed_at, series_id, occurrence, last_event_id," \
-    "  created_at, updated_at)" \
+    "  created_at, updated_at, due_since)" \
     " VALUES (" CREATE_TYPES ", $16::boolean," \
     "  CASE WHEN $16::boolean THEN $11::timestamptz END, $10::uuid," \
     "  CASE WHEN $10::uuid IS NULL THEN NULL ELSE 1 END, $12::uuid," \
-    "  $11::timestamptz, $11::timestamptz)" \
+    "  $11::timestamptz, $11::timestamptz, $11::timestamptz)" \
     " RETURNING user_id" \
     "), s AS (" BUMP("t.user_id, $13::text, 1 FROM t", "1") "), e AS (" \
     " INSERT INTO taskevents.outbox" \
@@ -55,7 +56,8 @@
 
 /* Of the last task of a series: what the series kept of it, or else this. */
 #define OR_GONE(this, name) \
-    "CASE WHEN s.gone IS NULL THEN " this " ELSE g." name " END AS " name
+    "CASE WHEN g.occurrence IS NULL THEN " this " ELSE g." name " END" \
+    " AS " name
 
 #define LIST_TAIL \
     " ORDER BY created_at DESC, id DESC LIMIT $2::int"
@@ -116,6 +118,37 @@ static const char outbox_heads[] =
     " WHERE user_id = $1::text AND type = 'task.completed'" \
     " AND quarter >= " DAY_BEGINS(day, 2) \
     " AND quarter < " DAY_BEGINS(day " + 1", 2) ")"
+
+/* The table's rows from a place on, which PostgreSQL reads without an index.
+ * A row even if there is no stream. $2 the place, $3 streams at most. */
+static const char outbox_tail[] =
+    "WITH t AS MATERIALIZED ("
+    " SELECT ctid AS place, shard, user_id, topic FROM taskevents.outbox"
+    "  WHERE ctid >= $2::tid)"
+    " SELECT s.user_id, s.topic, e.first_alive, e.blocks, e.dead FROM ("
+    "  SELECT coalesce((SELECT (min(place)::text::point)[0]::bigint FROM t),"
+    "    -1) AS first_alive,"
+    "   pg_relation_size('taskevents.outbox')"
+    "    / current_setting('block_size')::int AS blocks,"
+    "   pg_stat_get_dead_tuples('taskevents.outbox'::regclass) AS dead) e"
+    " LEFT JOIN (SELECT DISTINCT user_id, topic FROM t"
+    "  WHERE shard = ANY ($1::smallint[]) LIMIT $3::int) s ON true";
+
+/* $1 users $2 topics $3 numbers behind which to look $4 events of a stream;
+ * rows as outbox_heads */
+#define OF_STREAM \
+    " FROM taskevents.outbox o WHERE o.shard = taskevents.shard_of(s.user_id)" \
+    "  AND o.user_id = s.user_id AND o.topic = s.topic" \
+    "  AND o.sequence > s.above ORDER BY o.sequence"
+static const char outbox_of_streams[] =
+    "SELECT o.shard, o.user_id, o.topic, o.sequence, o.event_id, o.event,"
+    "  o.attempts"
+    " FROM unnest($1::text[], $2::text[], $3::bigint[])"
+    "  AS s(user_id, topic, above)"
+    " CROSS JOIN LATERAL (SELECT o.retry_at" OF_STREAM " LIMIT 1) f"
+    " CROSS JOIN LATERAL (SELECT o.shard, o.user_id, o.topic, o.sequence,"
+    "  o.event_id, o.event, o.attempts" OF_STREAM " LIMIT $4::int) o"
+    " WHERE f.retry_at <= clock_timestamp()";
 
 /* n rows of a stream take the numbers up to `last`, in the order of v.n. */
 #define NUMBERED(last) \
@@ -189,28 +222,47 @@ static const char events_seen[] =
     "  ON CONFLICT (user_id, quarter, type) DO UPDATE"
     "   SET n = k.n + excluded.n)"
     " SELECT v.n FROM v";
+/* What is read of a reminder, in the order of store/reminders.c. */
+#define REMINDER_COLUMNS \
+    "r.id, r.task_id, r.user_id, r.due_date, r.due_since, r.remind_at," \
+    " r.state, r.event_id, r.correlation_id, r.traceparent"
 
-/* The age of the oldest event of each stream, by the same skipping. What the
- * envelope says of itself is found by its form: PostgreSQL need not read the
- * whole event as JSON. */
-#define EVENT_TIME(event) "substring(" event " from '\"time\":\"([^\"]{20,27})\"')"
-#define MEASURED_STREAMS "5000"
+/* A reminder and the task that it is for, without a lock. The statement's own
+ * time, not the clock's, so that an index can be asked for it. */
+#define REMINDER_AND_TASK \
+    "SELECT " REMINDER_COLUMNS ", r.remind_at > statement_timestamp()," \
+    " t.version, t.title, t.completed, t.due_date," \
+    " coalesce(t.due_since, t.updated_at)" \
+    " FROM taskevents.reminders r LEFT JOIN taskevents.tasks t" \
+    "  ON t.id = r.task_id AND t.user_id = r.user_id"
+
+/* What becomes of the job of a reminder that is cancelled. */
+#define JOB_UNWANTED \
+    "CASE WHEN r.job_state IN ('wanted', 'made') THEN 'unwanted'" \
+    " ELSE r.job_state END"
+
+#define NOTIFICATION_COLUMNS \
+    "n.id, n.user_id, n.type, n.title, n.message, n.task_id, n.data," \
+    " n.read_at, n.created_at"
+
+/* $1 user $2 limit $3 below this id, or NULL -> notifications, newest first,
+ * each with the number of unread ones; that number alone if there are none */
+#define NOTIFICATION_LIST(which) \
+    "WITH c AS (SELECT count(*) AS unread FROM taskevents.notifications" \
+    "  WHERE user_id = $1::text AND read_at IS NULL)" \
+    " SELECT " NOTIFICATION_COLUMNS ", c.unread FROM c LEFT JOIN LATERAL (" \
+    "  SELECT " NOTIFICATION_COLUMNS " FROM taskevents.notifications n" \
+    "   WHERE n.user_id = $1::text" which \
+    "   AND n.id < coalesce($3::bigint, 9223372036854775807)" \
+    "   ORDER BY n.id DESC LIMIT $2::int) n ON true ORDER BY n.id DESC"
+
+/* Of all events: the table is read once, whatever became of its index. A time
+ * is found by its place in the envelope: the event need not be read as JSON. */
+#define TIME_MARK "'\"time\":\"'"
 static const char outbox_size[] =
-    "WITH RECURSIVE h AS (("
-    " SELECT o.shard, o.user_id, o.topic, " EVENT_TIME("o.event") " AS at"
-    "  FROM taskevents.outbox o"
-    "  ORDER BY o.shard, o.user_id, o.topic, o.sequence LIMIT 1)"
-    " UNION ALL"
-    " SELECT f.shard, f.user_id, f.topic, f.at"
-    "  FROM h CROSS JOIN LATERAL ("
-    "   SELECT o.shard, o.user_id, o.topic, " EVENT_TIME("o.event") " AS at"
-    "    FROM taskevents.outbox o"
-    "    WHERE (o.shard, o.user_id, o.topic) > (h.shard, h.user_id, h.topic)"
-    "    ORDER BY o.shard, o.user_id, o.topic, o.sequence LIMIT 1) f)"
-    " SELECT (SELECT count(*) FROM taskevents.outbox),"
-    "  (SELECT greatest(0, coalesce(round(extract(epoch FROM"
-    "    clock_timestamp() - min(at)::timestamptz), 3), 0))"
-    "   FROM (SELECT at FROM h LIMIT " MEASURED_STREAMS ") AS first)";
+    "SELECT count(*), greatest(0, coalesce(round(extract(epoch FROM"
+    " clock_timestamp() - min(substr(event, strpos(event, " TIME_MARK ") + 8,"
+    " 27))::timestamptz), 3), 0)) FROM taskevents.outbox";
 
 static const te_statement_t statements[TE_STATEMENT_COUNT] = {
     [TE_SCHEMA_VERSION] = {"te_schema_version", 0,
@@ -245,7 +297,8 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         "SELECT " TE_TASK_COLUMNS("") ", pg_current_xact_id()"
         " FROM taskevents.tasks"
         " WHERE id = $1::bigint AND user_id = $2::text FOR NO KEY UPDATE"},
-    /* $1 ids $2 users -> those tasks that there are */
+    /* The same for several, which is planned anew for each call.
+     * $1 ids $2 users -> those that there are */
     [TE_TASKS_HOLD] = {"te_tasks_hold", 2,
         "SELECT " TE_TASK_COLUMNS("") " FROM taskevents.tasks"
         " WHERE id = ANY ($1::bigint[]) AND user_id = ANY ($2::text[])"
@@ -263,6 +316,9 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         " time_zone = $9::text, recurring_interval = $10::text,"
         " series_id = $11::uuid, occurrence = $12::int,"
         " version = $13::bigint, updated_at = $14::timestamptz,"
+        " due_since = CASE WHEN due_date IS DISTINCT FROM $8::timestamptz"
+        "  OR (completed AND NOT $4::boolean) THEN $14::timestamptz"
+        "  ELSE coalesce(due_since, updated_at) END,"
         " last_event_id = ($16::uuid[])[cardinality($16::uuid[])]"
         " WHERE id = $1::bigint RETURNING user_id"
         "), s AS (" BUMP("t.user_id, $15::text, cardinality($16::uuid[])"
@@ -282,6 +338,7 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         " RETURNING user_id, series_id, occurrence, title, description,"
         "  priority, tags, due_date, completed_at"
         "), g AS (UPDATE taskevents.series u SET gone = jsonb_build_object("
+        "  'occurrence', t.occurrence,"
         "  'title', t.title, 'description', t.description,"
         "  'priority', t.priority, 'tags', t.tags,"
         "  'due_date', t.due_date, 'completed_at', t.completed_at)"
@@ -321,12 +378,14 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         " SELECT n, due FROM f WHERE ahead > 0 AND due IS NOT NULL"
         " LIMIT $4::int"},
 
-    /* $1 series $2 user -> last number used, whether it has ended */
+    /* $1 series $2 user -> series, user, last number used, whether it has
+     * ended */
     [TE_SERIES_LOCK] = {"te_series_lock", 2,
-        "SELECT last_occurrence, ended_at IS NOT NULL FROM taskevents.series"
+        "SELECT series_id, user_id, last_occurrence, ended_at IS NOT NULL"
+        " FROM taskevents.series"
         " WHERE series_id = $1::uuid AND user_id = $2::text"
         " FOR NO KEY UPDATE"},
-    /* $1 series $2 users -> those that there are */
+    /* The same for several. $1 series $2 users -> those that there are */
     [TE_SERIES_HOLD] = {"te_series_hold", 2,
         "SELECT series_id, user_id, last_occurrence, ended_at IS NOT NULL"
         " FROM taskevents.series WHERE series_id = ANY ($1::uuid[])"
@@ -350,7 +409,8 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         "UPDATE taskevents.series SET ended_at = $2::timestamptz"
         " WHERE series_id = $1::uuid AND ended_at IS NULL"},
     /* The next task of a series whose row this transaction has locked. What
-     * the series kept of a last task that is gone goes before $2 to $7.
+     * the series kept of a last task that is gone goes before $2 to $7; its
+     * number says that it is the last one, for an older build lets it lie.
      * $1 id $2 title $3 description $4 priority $5 tags $6 this due date
      * $7 completion of this task $8 not before (or NULL) $9 series $10 now
      * $11 event id -> the task; no row when the calendar ends first */
@@ -363,9 +423,11 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         OR_GONE("$6::timestamptz", "due_date") ", "
         OR_GONE("$7::timestamptz", "completed_at")
         "  FROM taskevents.series s LEFT JOIN LATERAL jsonb_to_record(s.gone)"
-        "   AS g(title text, description text, priority smallint,"
-        "    tags text[], due_date timestamptz, completed_at timestamptz)"
-        "   ON s.gone IS NOT NULL WHERE s.series_id = $9::uuid"
+        "   AS g(occurrence int, title text, description text,"
+        "    priority smallint, tags text[], due_date timestamptz,"
+        "    completed_at timestamptz)"
+        "   ON g.occurrence = s.last_occurrence"
+        "  WHERE s.series_id = $9::uuid"
         "), d AS (SELECT f.series_id, f.title, f.description, f.priority,"
         "  f.tags, coalesce(f.anchor_due, f.completed_at) AS anchor,"
         "  taskevents.next_due(coalesce(f.anchor_due, f.completed_at),"
@@ -381,11 +443,12 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         " INSERT INTO taskevents.tasks AS t (id, user_id, title,"
         "  description, priority, tags, due_date, time_zone,"
         "  recurring_interval, series_id, occurrence, last_event_id,"
-        "  created_at, updated_at)"
+        "  created_at, updated_at, due_since)"
         " SELECT $1::bigint, n.user_id, n.title, n.description, n.priority,"
         "  n.tags, n.due, n.time_zone, n.recurring_interval,"
         "  n.series_id, n.last_occurrence, $11::uuid, $10::timestamptz,"
-        "  $10::timestamptz FROM n RETURNING " TE_TASK_COLUMNS("t.")},
+        "  $10::timestamptz, $10::timestamptz FROM n"
+        " RETURNING " TE_TASK_COLUMNS("t.")},
 
     /* The events that a transaction causes, of any streams, its last
      * statement but for the outbox row that it settles.
@@ -487,7 +550,14 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         "   AND a.state = 'idle' AND a.state_change < clock_timestamp()"
         "    - $2::int * interval '1 second') AS frozen"
         " WHERE pg_terminate_backend(pid)"},
+    /* An outbox that was empty when its statistics were taken looks as if to
+     * read all of it were the least work, and an hour later it is not. */
+    [TE_OUTBOX_SESSION] = {"te_outbox_session", 0,
+        "SELECT set_config('enable_seqscan', 'off', false),"
+        " set_config('enable_bitmapscan', 'off', false)"},
     [TE_OUTBOX_HEADS] = {"te_outbox_heads", 5, outbox_heads},
+    [TE_OUTBOX_TAIL] = {"te_outbox_tail", 3, outbox_tail},
+    [TE_OUTBOX_OF_STREAMS] = {"te_outbox_of_streams", 4, outbox_of_streams},
     /* $1 shards $2 users $3 topics $4 sequences; a delete that is lost in a
      * crash repeats events, which consumers tell by their ids */
     [TE_OUTBOX_ACCEPTED] = {"te_outbox_accepted", 4,
@@ -633,6 +703,156 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
     /* -> state, how many; a row for each that there is */
     [TE_DEAD_LETTER_COUNTS] = {"te_dead_letter_counts", 0,
         "SELECT state, count(*) FROM taskevents.dead_letters GROUP BY state"},
+
+    /* $1 task $2 user $3 due since (or NULL) -> the scheduled one, and the
+     * one that is for this due date */
+    [TE_REMINDERS_LOCK] = {"te_reminders_lock", 3,
+        "SELECT " REMINDER_COLUMNS " FROM taskevents.reminders r"
+        " WHERE r.task_id = $1::bigint AND r.user_id = $2::text"
+        " AND (r.state = 'scheduled' OR r.due_since = $3::timestamptz)"
+        " FOR UPDATE"},
+    /* $1 id $2 user */
+    [TE_REMINDER_LOCK] = {"te_reminder_lock", 2,
+        "SELECT " REMINDER_COLUMNS " FROM taskevents.reminders r"
+        " WHERE r.id = $1::uuid AND r.user_id = $2::text FOR UPDATE"},
+    /* $1 id $2 task $3 user $4 due $5 due since $6 remind at $7 event
+     * $8 correlation $9 trace $10 state of its job */
+    [TE_REMINDER_SCHEDULE] = {"te_reminder_schedule", 10,
+        "INSERT INTO taskevents.reminders (id, task_id, user_id, due_date,"
+        " due_since, remind_at, event_id, correlation_id, traceparent,"
+        " job_state) VALUES ($1::uuid, $2::bigint, $3::text,"
+        " $4::timestamptz, $5::timestamptz, $6::timestamptz, $7::uuid,"
+        " $8::text, $9::text, $10::text)"},
+    /* $1 id $2 reason */
+    [TE_REMINDER_CANCEL] = {"te_reminder_cancel", 2,
+        "UPDATE taskevents.reminders r SET state = 'cancelled',"
+        " reason = $2::text, ended_at = clock_timestamp(),"
+        " job_state = " JOB_UNWANTED " WHERE r.id = $1::uuid"},
+    /* $1 how many */
+    [TE_REMINDERS_DUE] = {"te_reminders_due", 1,
+        REMINDER_AND_TASK " WHERE r.state = 'scheduled'"
+        " AND r.remind_at <= statement_timestamp()"
+        " ORDER BY r.remind_at, r.id LIMIT $1::int"},
+    /* $1 id */
+    [TE_REMINDER_FIND] = {"te_reminder_find", 1,
+        REMINDER_AND_TASK " WHERE r.id = $1::uuid"},
+    /* Reminders of many users at once, because the statement waits for nobody
+     * but the writers of the streams (and holds what it holds only until it
+     * ends): tasks and reminders that others hold are passed over, and the
+     * streams are taken in one order by all who take several. Who holds a
+     * stream waits for nothing but later streams.
+     * $1 topic; and arrays: $2 ids $3 tasks $4 versions seen (0: gone)
+     * $5 new states $6 reasons (or "") $7 event ids $8 heads $9 tails
+     * -> place in the arrays and lateness in us of those that it did */
+    [TE_REMINDERS_FIRE] = {"te_reminders_fire", 9,
+        "WITH v AS MATERIALIZED (SELECT u.id, u.task_id, u.version, u.state,"
+        "  nullif(u.reason, '') AS reason, u.event_id, u.head, u.tail, u.n"
+        "  FROM unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::text[],"
+        "   $6::text[], $7::uuid[], $8::text[], $9::text[]) WITH ORDINALITY"
+        "   AS u(id, task_id, version, state, reason, event_id, head, tail,"
+        "    n)"
+        "), t AS MATERIALIZED (SELECT t.id FROM v JOIN taskevents.tasks t"
+        "  ON t.id = v.task_id AND t.version = v.version"
+        "  ORDER BY t.id FOR NO KEY UPDATE OF t SKIP LOCKED"
+        "), q AS MATERIALIZED (SELECT r.id FROM v"
+        "  JOIN taskevents.reminders r ON r.id = v.id"
+        "  WHERE r.state = 'scheduled'"
+        "   AND r.remind_at <= statement_timestamp()"
+        "   AND (v.version = 0 OR v.task_id IN (SELECT t.id FROM t))"
+        "  FOR UPDATE OF r SKIP LOCKED"
+        "), f AS (UPDATE taskevents.reminders r SET state = v.state,"
+        "  reason = v.reason, ended_at = clock_timestamp(),"
+        "  job_state = CASE WHEN v.state = 'cancelled' THEN " JOB_UNWANTED
+        "   WHEN r.job_state = 'none' THEN 'none' ELSE 'gone' END"
+        "  FROM q JOIN v ON v.id = q.id WHERE r.id = q.id"
+        "  RETURNING r.id, r.user_id, r.remind_at, v.n"
+        "), s AS (INSERT INTO taskevents.streams AS st (user_id, name, last)"
+        "  SELECT f.user_id, $1::text, count(*) FROM f GROUP BY f.user_id"
+        "  ORDER BY f.user_id ON CONFLICT (user_id, name)"
+        "  DO UPDATE SET last = st.last + excluded.last"
+        "  RETURNING st.user_id, st.last"
+        "), e AS (INSERT INTO taskevents.outbox"
+        "  (user_id, topic, sequence, event_id, event)"
+        "  SELECT o.user_id, $1::text, o.number, o.event_id,"
+        "   o.head || lpad(o.number::text, 20, '0') || o.tail"
+        "  FROM (SELECT f.user_id, v.event_id, v.head, v.tail,"
+        "    s.last - row_number() OVER (PARTITION BY f.user_id"
+        "     ORDER BY f.remind_at DESC, f.id DESC) + 1 AS number"
+        "    FROM f JOIN v ON v.n = f.n JOIN s ON s.user_id = f.user_id) o)"
+        " SELECT n, (extract(epoch FROM clock_timestamp() - remind_at)"
+        "  / 0.000001)::bigint FROM f"},
+    /* $1 how many -> jobs to make or to take back; not of a reminder whose
+     * time has come, which needs none */
+    [TE_REMINDERS_JOBS] = {"te_reminders_jobs", 1,
+        "SELECT r.id, r.task_id, r.remind_at, r.job_state = 'unwanted',"
+        " r.job_attempts FROM taskevents.reminders r"
+        " WHERE r.job_state IN ('wanted', 'unwanted')"
+        " AND r.job_retry_at <= statement_timestamp()"
+        " AND (r.job_state = 'unwanted'"
+        "  OR r.remind_at > statement_timestamp())"
+        " ORDER BY r.remind_at LIMIT $1::int"},
+    /* $1 ids $2 what was wanted $3 ms to wait; -1: done. A state that is
+     * another one by now was set by who knows better. */
+    [TE_REMINDERS_JOBS_TRIED] = {"te_reminders_jobs_tried", 3,
+        "UPDATE taskevents.reminders r SET"
+        " job_state = CASE WHEN v.wait >= 0 THEN r.job_state"
+        "  WHEN v.state = 'wanted' THEN 'made' ELSE 'gone' END,"
+        " job_attempts = CASE WHEN v.wait >= 0 THEN r.job_attempts + 1"
+        "  ELSE 0 END,"
+        " job_retry_at = CASE WHEN v.wait >= 0 THEN clock_timestamp()"
+        "  + v.wait * interval '1 ms' ELSE '-infinity' END"
+        " FROM unnest($1::uuid[], $2::text[], $3::int[])"
+        "  AS v(id, state, wait)"
+        " WHERE r.id = v.id AND r.job_state = v.state"},
+    /* $1 seconds they are kept; some at a time */
+    [TE_REMINDERS_FORGET] = {"te_reminders_forget", 1,
+        "DELETE FROM taskevents.reminders WHERE id IN ("
+        " SELECT r.id FROM taskevents.reminders r"
+        "  WHERE r.ended_at < clock_timestamp()"
+        "   - $1::int * interval '1 second'"
+        "   AND r.job_state IN ('none', 'gone') AND NOT EXISTS ("
+        "    SELECT FROM taskevents.tasks t WHERE t.id = r.task_id"
+        "     AND coalesce(t.due_since, t.updated_at) = r.due_since)"
+        "  ORDER BY r.ended_at LIMIT 1000 FOR UPDATE SKIP LOCKED)"},
+
+    /* $1 task $2 reminder $3 due $4 the same as it is written in JSON; the
+     * message tells it by the clock on the user's wall */
+    [TE_NOTIFY_REMINDER] = {"te_notify_reminder", 4,
+        "INSERT INTO taskevents.notifications (user_id, type, title, message,"
+        " task_id, reminder_id, data)"
+        " SELECT t.user_id, 'task_reminder', t.title, 'Due on '"
+        "   || to_char($3::timestamptz AT TIME ZONE t.time_zone,"
+        "    'YYYY-MM-DD \"at\" HH24:MI') || ' (' || t.time_zone || ')',"
+        "  t.id, $2::uuid, json_build_object('reminder_id', $2::text,"
+        "   'due_date', $4::text)"
+        " FROM taskevents.tasks t WHERE t.id = $1::bigint"
+        " ON CONFLICT (reminder_id) DO NOTHING"},
+    [TE_NOTIFICATIONS] = {"te_notifications", 3, NOTIFICATION_LIST("")},
+    [TE_NOTIFICATIONS_UNREAD] = {"te_notifications_unread", 3,
+        NOTIFICATION_LIST(" AND n.read_at IS NULL")},
+    /* $1 user $2 id */
+    [TE_NOTIFICATION_GET] = {"te_notification_get", 2,
+        "SELECT " NOTIFICATION_COLUMNS " FROM taskevents.notifications n"
+        " WHERE n.id = $2::bigint AND n.user_id = $1::text"},
+    /* and $3 whether it is read */
+    [TE_NOTIFICATION_MARK] = {"te_notification_mark", 3,
+        "UPDATE taskevents.notifications n SET read_at = CASE"
+        " WHEN $3::boolean THEN coalesce(n.read_at, clock_timestamp()) END"
+        " WHERE n.id = $2::bigint AND n.user_id = $1::text"
+        " RETURNING " NOTIFICATION_COLUMNS},
+    /* $1 user -> how many were unread */
+    [TE_NOTIFICATIONS_MARK_ALL] = {"te_notifications_mark_all", 1,
+        "WITH n AS (UPDATE taskevents.notifications"
+        "  SET read_at = clock_timestamp()"
+        "  WHERE user_id = $1::text AND read_at IS NULL RETURNING id)"
+        " SELECT count(*) FROM n"},
+    /* $1 seconds they are kept; some at a time */
+    [TE_NOTIFICATIONS_FORGET] = {"te_notifications_forget", 1,
+        "DELETE FROM taskevents.notifications WHERE id IN ("
+        " SELECT id FROM taskevents.notifications"
+        "  WHERE created_at < clock_timestamp()"
+        "   - $1::int * interval '1 second'"
+        "  ORDER BY created_at LIMIT 1000 FOR UPDATE SKIP LOCKED)"},
 };
 
 const te_statement_t *te_statement(te_statement_e which)

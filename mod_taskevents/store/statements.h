@@ -37,7 +37,10 @@ typedef enum {
     TE_LOCK_TRY,
     TE_LOCKS_RELEASE,
     TE_LOCKS_END_FROZEN,
+    TE_OUTBOX_SESSION,
     TE_OUTBOX_HEADS,
+    TE_OUTBOX_TAIL,
+    TE_OUTBOX_OF_STREAMS,
     TE_OUTBOX_ACCEPTED,
     TE_OUTBOX_FAILED,
     TE_OUTBOX_SETTLE,
@@ -58,6 +61,23 @@ typedef enum {
     TE_STATS_NOW,
     TE_OUTBOX_SIZE,
     TE_DEAD_LETTER_COUNTS,
+    TE_REMINDERS_LOCK,
+    TE_REMINDER_LOCK,
+    TE_REMINDER_SCHEDULE,
+    TE_REMINDER_CANCEL,
+    TE_REMINDERS_DUE,
+    TE_REMINDER_FIND,
+    TE_REMINDERS_FIRE,
+    TE_REMINDERS_JOBS,
+    TE_REMINDERS_JOBS_TRIED,
+    TE_REMINDERS_FORGET,
+    TE_NOTIFY_REMINDER,
+    TE_NOTIFICATIONS,
+    TE_NOTIFICATIONS_UNREAD,
+    TE_NOTIFICATION_GET,
+    TE_NOTIFICATION_MARK,
+    TE_NOTIFICATIONS_MARK_ALL,
+    TE_NOTIFICATIONS_FORGET,
     TE_STATEMENT_COUNT
 } te_statement_e;
 
@@ -73,7 +93,7 @@ typedef struct te_statement_t {
     t "completed_at, " t "priority, " t "tags, " t "due_date, " \
     t "time_zone, " t "recurring_interval, " t "series_id, " \
     t "occurrence, " t "version, " t "last_event_id, " t "created_at, " \
-    t "updated_at"
+    t "updated_at, coalesce(" t "due_since, " t "updated_at)"
 
 /* The columns of a dead letter, in the order in which store/dead_letters.c
  * reads them; d is the table. */

@@ -8,7 +8,7 @@
 #include "task_row.h"
 
 /* Columns as TE_TASK_COLUMNS names them. */
-#define HELD_BY 17              /* the column behind TE_TASK_COLUMNS */
+#define HELD_BY 18              /* the column behind TE_TASK_COLUMNS */
 
 te_task_t *te_task_row(apr_pool_t *p, const PGresult *r, int row)
 {
@@ -31,6 +31,7 @@ te_task_t *te_task_row(apr_pool_t *p, const PGresult *r, int row)
     task->last_event_id = te_db_text(p, r, row, 14);
     task->created_at = te_db_time(r, row, 15);
     task->updated_at = te_db_time(r, row, 16);
+    task->due_since = te_db_time(r, row, 17);
     return task;
 }
 
@@ -204,8 +205,8 @@ te_db_err_e te_series_lock(te_db_t *db, apr_pool_t *p, const char *series_id,
     *ended = 0;
     err = te_db_run(db, TE_SERIES_LOCK, TE_TX_NONE, params, &r);
     if (err == TE_DB_OK && PQntuples(r) > 0) {
-        *last = (int)te_db_int64(r, 0, 0);
-        *ended = PQgetvalue(r, 0, 1)[0] == 't';
+        *last = (int)te_db_int64(r, 0, 2);
+        *ended = PQgetvalue(r, 0, 3)[0] == 't';
     }
     return err;
 }

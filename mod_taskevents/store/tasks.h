@@ -30,6 +30,8 @@ typedef struct te_task_t {
     apr_int64_t version;
     const char *last_event_id;
     apr_time_t created_at, updated_at;
+    apr_time_t due_since;               /* the last change that set the due
+                                         * date or reopened the task */
     const char *held_by;                /* te_tasks_lock: its transaction */
 } te_task_t;
 
@@ -45,6 +47,7 @@ typedef struct te_series_t {
  * the sequence that the database gives it. */
 typedef struct te_outgoing_t {
     const char *id;                     /* uuid */
+    const char *type;
     const char *user_id;
     const char *topic;
     const char *head, *tail;

@@ -106,8 +106,9 @@ bench_stop() {
 
 bench_httpd_configure() { # NAME
     local AS LIBEXECDIR DSN NAME=$1 TRANSPORT=${1#other_} MODULE HOME_DIR="$RUN/httpd/$1"
-    local OPEN_PORT BEARER_PORT DEAD_PORT ISSUER=$HTTPD_ISSUER AUDIENCE=$HTTPD_AUDIENCE
-    OPEN_PORT=$(port "$1-open") BEARER_PORT=$(port "$1-bearer") DEAD_PORT=$(port dead)
+    local OPEN_PORT BEARER_PORT DAPR_URL ISSUER=$HTTPD_ISSUER AUDIENCE=$HTTPD_AUDIENCE
+    OPEN_PORT=$(port "$1-open") BEARER_PORT=$(port "$1-bearer")
+    DAPR_URL=${BENCH_DAPR_URL:-http://127.0.0.1:$(port dead)}
     LIBEXECDIR=$(apxs -q LIBEXECDIR)
     DSN=$(db_dsn "bench_$1")
     MODULE="$RUN/httpd/modules/mod_taskevents.so"

@@ -48,11 +48,11 @@ local function change()
         .. task(user, n, open))
 end
 
--- Task and series i of user i % users, as series.sql numbers them.
+-- As series.sql numbers tasks and series.
 local function completion()
     n = n + 1
-    local user = n % users + 1
-    return event("task.completed", user, n, '"task":' .. task(user, n,
+    local user, id = n % users + 1, 1000000000 + n
+    return event("task.completed", user, id, '"task":' .. task(user, id,
         string.format('"completed":true,"completed_at":"%s","is_recurring":true,'
             .. '"recurring_interval":"daily",'
             .. '"series_id":"00000000-0000-4000-8000-%012x","occurrence":1,'

@@ -4,7 +4,7 @@
 Some users make, change, complete, reopen and delete tasks; some of the events
 are delivered meanwhile, the others not. From there on all of the events are
 delivered in many shuffled and doubled orders, to copies of these users; in
-some of them several at the same moment.
+some of them several at the same moment, in some as bulk deliveries.
 
     TASKEVENTS_CONVERGENCE_SEED    the same history in the same orders again
     TASKEVENTS_CONVERGENCE_ORDERS  how many (1000)
@@ -122,20 +122,28 @@ class Life:
 
 class Order:
     """One order of the history's events, delivered to one copy; every tenth
-    by several at once."""
+    by several at once, every third in batches."""
 
     def __init__(self, n, copies, events):
         self.at_once = 4 if n % 10 == 9 else 1
+        self.in_batches = n % 3 == 2
         self.rng = random.Random(f"{SEED} order {n}")
         self.users = [copies.user(user, n) for user in copies.users]
         self.known = {json.loads(copies.text(e, n))["id"] for e in events}
         mine = [copies.text(e, n) for e in events]
         if n:               # 0: as it happened
-            mine += self.rng.choices(mine, k=len(mine) // 3)
+            mine += self.rng.choices(mine, k=self.rng.randint(1, len(mine)))
             self.rng.shuffle(mine)
         half = self.rng.randint(0, len(mine)) if n else len(mine)
         self.now, self.later, self.all = mine[:half], mine[half:], mine
         self.caused = []
+
+    def deliver(self, events):
+        while events and self.in_batches:
+            size = 1 + len(events[0]) % 20
+            service.deliver_batch(events[:size])
+            events = events[size:]
+        service.deliver(*events)
 
     def next_round(self, caused):
         """With what the deliveries so far have caused."""
@@ -150,14 +158,15 @@ class Order:
 
 def in_threads(orders):
     """Each order in its order, several of them at a time."""
-    failed, waiting = [], [order.now[part::order.at_once]
+    failed, waiting = [], [(order, order.now[part::order.at_once])
                            for order in reversed(orders)
                            for part in range(order.at_once)]
 
     def work():
         while waiting and not failed:
             try:
-                service.deliver(*waiting.pop())
+                order, events = waiting.pop()
+                order.deliver(events)
             except IndexError:
                 return
             except Exception as error:          # told by the main thread

@@ -226,6 +226,23 @@ def last_state_counts():
                   "the next is like it was in the end")
 
 
+def old_state_does_not():
+    """An older build lets lie what a newer one kept."""
+    user = service.user("older")
+    task = create(user)
+    service.complete(task)
+    service.drain(user)
+    psql("UPDATE taskevents.series SET gone = '{\"occurrence\": 1, \"title\":"
+         " \"Old\", \"priority\": 1, \"tags\": []}'"
+         f" WHERE series_id = '{task['series_id']}'")
+    service.complete(series_of(user, task)[1])
+    service.drain(user)
+    made = series_of(user, task)[2]
+    tap.equal([made["title"], made["due_date"]],
+              [task["title"], "2031-02-02T09:00:00Z"],
+              "what was kept of an earlier one does not count")
+
+
 # ---- no circles --------------------------------------------------------------------
 
 def changed(event, origin="recurrence", **task):
@@ -347,6 +364,7 @@ property_of_series()
 numbers()
 ends()
 last_state_counts()
+old_state_does_not()
 circles()
 chains()
 at_once()

@@ -362,6 +362,84 @@ def unanswered(history):
     history.ops = [o for o in history.ops if o["do"] != "read"]
 
 
+# ---- reminders: the recorded history has none, so one is put into it ----------
+
+def with_reminder(history):
+    """One that was triggered, as it should be: its row."""
+    user = sorted(history.db["streams"])[0]
+    counters = history.db["streams"][user]
+    counters["reminders"] = 2
+    for n, word in enumerate(("scheduled", "triggered"), 1):
+        counters["history"] += 1
+        history.records.append({
+            "topic": "reminders", "partition": 0, "offset": n, "key": user,
+            "event": {"id": f"reminder-{word}", "sequence": number(n),
+                      "type": f"reminder.{word}", "partitionkey": user,
+                      "data": {"user_id": user, "task_id": 1,
+                               "origin": "reminder", "reminder_id": "r1"}}})
+        history.db["processed"].append({
+            "event_id": f"reminder-{word}", "user_id": user,
+            "position": counters["history"]})
+    row = {"id": "r1", "user_id": user, "task_id": 1, "state": "triggered",
+           "late": 0.2, "overdue": 60, "fits": True}
+    history.db["reminders"] = [row]
+    history.db["notifications"] = [{"reminder_id": "r1", "user_id": user}]
+    return row
+
+
+def early(history):
+    with_reminder(history)["late"] = -0.4
+    return "0.4 s early"
+
+
+def not_as_its_events(history):
+    with_reminder(history)["state"] = "scheduled"
+    return "its events are"
+
+
+def untold(history):
+    with_reminder(history)
+    history.db["notifications"] = []
+    return "told 0 times"
+
+
+def told_twice(history):
+    with_reminder(history)
+    history.db["notifications"] *= 2
+    return "told 2 times"
+
+
+def never_triggered(history):
+    """Scheduled, its time long gone."""
+    row = with_reminder(history)
+    record = history.records.pop()
+    user = record["key"]
+    history.db["streams"][user]["reminders"] = 1
+    history.db["streams"][user]["history"] -= 1
+    history.db["processed"].pop()
+    history.db["notifications"] = []
+    row.update(state="scheduled", late=None)
+    return "60 s ago"
+
+
+def unfit(history):
+    never_triggered(history)
+    history.db["reminders"][0].update(overdue=-100, fits=False)
+    return "asks for it no more"
+
+
+def without_row(history):
+    with_reminder(history)
+    history.db["reminders"] = []
+    return "no row"
+
+
+def unreminded(history):
+    with_reminder(history)
+    history.db["unreminded"] = [{"id": 7, "user_id": "u0@x"}]
+    return "task 7"
+
+
 judged("a clean history", None, lambda history: None)
 judged("a lost event", "lost", lost)
 judged("a lost event, the last", "lost", lost_last)
@@ -400,5 +478,14 @@ judged("an undelivered one, without faults", "dead letter",
        letter("deadletter"))
 judged("an undelivered one, with faults", None, letter("deadletter"),
        disturbed=True)
+judged("a reminder", None, lambda history: with_reminder(history) and None)
+judged("one that came early", "reminder", early)
+judged("one whose events are of another fate", "reminder", not_as_its_events)
+judged("one that told nobody", "reminder", untold)
+judged("one that told twice", "reminder", told_twice)
+judged("one that never came", "reminder", never_triggered)
+judged("one that its task asks for no more", "reminder", unfit)
+judged("events of a reminder that never was", "reminder", without_row)
+judged("a task without its reminder", "reminder", unreminded)
 judged("writes that were done unheard", None, unanswered, disturbed=True)
 tap.done()

@@ -1,8 +1,10 @@
-# Graceful restarts under load fail no request and lose no event.
+# Graceful restarts, children that end after 200 connections, and a stop, all
+# under load, fail no request and lose no event, and children end in time.
 use v5.32;
 use warnings;
 use POSIX ();
 use Test::More;
+use Time::HiRes qw(time);
 use TaskEvents::Stack;
 
 bring_up('dapr');
@@ -14,8 +16,15 @@ TaskEvents::Stack::token($_) for @users;    # not in the middle of it
 # how many were created and what went wrong.
 my @children = map { start_client($_) } @users;
 for my $n (1 .. 3) {
+    my @old = children();
     ctl(httpd => 'restart');
+    my $took = time_to_end(@old);
+    cmp_ok $took, '<', 5, sprintf 'restart %d: the old children end in time (%.1f s)', $n, $took;
 }
+configure('MaxConnectionsPerChild 200');
+my %seen;
+ok eventually(90, sub { $seen{$_} = 1 for children(); keys %seen >= 8 }),
+  'with MaxConnectionsPerChild 200 children end and others come (' . keys(%seen) . ')';
 kill TERM => map { $_->{pid} } @children;
 
 my %created;
@@ -35,6 +44,43 @@ for my $user (@users) {
     };
     is scalar(@{ $all // [] }), $created{$user}, "$user: one event for each task";
     ok gapless(@{ $all // [] }), 'in order and without a gap';
+}
+
+my @busy = grep { !eventually(5, sub { kill(0, $_) == 0 }) } ended(keys %seen);
+is "@busy", '', 'none of those children is left over';
+configure('');
+
+# A stop in the middle of the load: what was answered is kept and published.
+my @last = children();
+my $client = start_client($users[0]);
+eventually 10, sub { first_occurrences(stream_of($users[0])) > $created{ $users[0] } + 5 };
+kill WINCH => TaskEvents::Stack::httpd_pid();
+my $took = time_to_end(@last);
+cmp_ok $took, '<', 5, sprintf 'after a graceful stop the children end in time (%.1f s)', $took;
+kill TERM => $client->{pid};
+my ($answered) = split /\n/, do { local $/; readline $client->{out} }, 2;
+waitpid $client->{pid}, 0;
+ctl(httpd => 'start');
+$created{ $users[0] } += $answered;
+my $events = eventually 60, sub {
+    my @events = first_occurrences(stream_of($users[0]));
+    @events >= $created{ $users[0] } && \@events;
+};
+ok $events, 'every task that was answered before has its event';
+ok gapless(@{ $events // [] }), 'in order and without a gap';
+
+# Seconds until these processes are gone.
+sub time_to_end {
+    my @pids  = @_;
+    my $began = time;
+    eventually 15, sub { !grep { kill 0 => $_ } @pids };
+    return time - $began;
+}
+
+# Those that are no children of httpd any more.
+sub ended {
+    my %now = map { $_ => 1 } children();
+    return grep { !$now{$_} } @_;
 }
 
 sub start_client {

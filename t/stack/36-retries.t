@@ -41,11 +41,14 @@ EOT
 sub mend { sql('SET client_min_messages = error; DROP FUNCTION IF EXISTS public.broken CASCADE') }
 END { local $?; mend() if eval { stack('TASKEVENTS_DSN') } }
 
-sub history { return sql("SELECT to_json(type) FROM taskevents.processed_events WHERE user_id = '$_[0]' ORDER BY position") }
-sub handled_at {
-    my ($user) = @_;
-    return sql("SELECT extract(epoch FROM processed_at) FROM taskevents.processed_events WHERE user_id = '$user' ORDER BY position");
+# The user's handled events of the topic.
+sub handled {
+    my ($what, $user) = @_;
+    return sql("SELECT $what FROM taskevents.processed_events WHERE user_id = '$user'"
+          . " AND starts_with(type, 'task.') ORDER BY position");
 }
+sub history    { return handled('to_json(type)', @_) }
+sub handled_at { return handled('extract(epoch FROM processed_at)', @_) }
 
 my $task = api($user, POST => 'tasks', {
     title              => 'Daily',

@@ -222,6 +222,28 @@ START_TEST(copies_in_a_batch_and_of_before_are_told)
 }
 END_TEST
 
+/* The same characters, divided otherwise, are another event. */
+START_TEST(source_and_id_together_tell_copies)
+{
+    te_task_t *task = task_of(user);
+    const char *const names[][2] = {{"/a\\n", "b"}, {"/a", "\\nb"},
+                                    {"/a1", "b"}, {"/a", "1b"}};
+    int i;
+
+    for (i = 0; i < 4; ++i) {
+        add(apr_psprintf(pool, "{\"specversion\":\"1.0\",\"type\":"
+                         "\"task.deleted\",\"source\":\"%s\",\"id\":"
+                         "\"%s-%s\",\"data\":{\"user_id\":\"%s\","
+                         "\"task_id\":%" APR_INT64_T_FMT "}}", names[i][0],
+                         names[i][1], user, user, task->id));
+    }
+    handled();
+    for (i = 0; i < 4; ++i) {
+        ck_assert_int_eq(batch[i].outcome, TE_EVENT_HANDLED);
+    }
+}
+END_TEST
+
 START_TEST(what_cannot_be_handled_is_no_reason_for_the_others)
 {
     te_task_t *task = task_of(user);
@@ -389,7 +411,8 @@ static void crowd(int number, void *context)
                                    &new_ones);
         }
         else {
-            te_outgoing_t event = {te_uuid_v4(own), NULL, "tasks", "{", "}"};
+            te_outgoing_t event = {te_uuid_v4(own), NULL, NULL, "tasks", "{",
+                                   "}"};
             te_outgoing_t *events = &event;
             te_task_t *task;
 
@@ -471,6 +494,7 @@ TCase *batch_tests(void)
     tcase_add_test(c, completions_of_many_users_make_their_tasks_at_once);
     tcase_add_test(c, two_completions_of_one_task_in_a_batch_make_one);
     tcase_add_test(c, copies_in_a_batch_and_of_before_are_told);
+    tcase_add_test(c, source_and_id_together_tell_copies);
     tcase_add_test(c, what_cannot_be_handled_is_no_reason_for_the_others);
     tcase_add_test(c, a_batch_is_handled_as_a_whole_or_not_at_all);
     tcase_add_test(c, events_count_for_the_quarter_hour_in_which_they_happened);

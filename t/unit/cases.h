@@ -34,6 +34,10 @@ TCase *group_commit_tests(void);
 TCase *group_commit_away_tests(void);
 TCase *handling_tests(void);
 TCase *letters_tests(void);
+TCase *heads_tests(void);
+TCase *jobs_tests(void);
+TCase *reminders_tests(void);
+TCase *sweep_tests(void);
 TCase *tasks_tests(void);
 
 #endif

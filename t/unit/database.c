@@ -9,7 +9,7 @@
 #include "../../mod_taskevents/base/uuid.h"
 #include "../../mod_taskevents/store/db.h"
 
-#define MOST_THREADS 32
+#define MOST_THREADS 64
 
 const char *test_dsn(void)
 {

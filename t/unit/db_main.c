@@ -23,7 +23,8 @@ int main(void)
     static TCase *(*const cases[])(void) = {
         db_tests, db_pool_tests, tasks_tests, group_commit_tests,
         group_commit_away_tests, handling_tests, batch_tests,
-        chores_tests, letters_tests, alert_tests, NULL,
+        reminders_tests, sweep_tests, jobs_tests, chores_tests, heads_tests,
+        letters_tests, alert_tests, NULL,
     };
 
     if (test_dsn() == NULL) {

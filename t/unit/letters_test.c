@@ -25,7 +25,7 @@ static void open_all(void)
     settings.topics[TE_TOPIC_REMINDERS] = "reminders";
     settings.topics[TE_TOPIC_DEAD_LETTERS] = "tasks-dlq";
     settings.keep_answers = settings.keep_history = settings.keep_letters =
-        apr_time_from_sec(30 * 86400);
+        settings.keep_notifications = apr_time_from_sec(30 * 86400);
     db_pool = open_pool(6);
     db = borrow(db_pool);
     user = new_user();

@@ -14,6 +14,9 @@ my @routes = (
     [task_path($u), [qw(GET HEAD POST OPTIONS)], [qw(PUT PATCH DELETE)]],
     [task_path($u, $task->{id}), [qw(GET HEAD OPTIONS)], [qw(PUT POST)]],
     [task_path($u, $task->{id}, 'complete'), [qw(POST OPTIONS)], [qw(GET HEAD PUT PATCH DELETE)]],
+    ["/api/$u/notifications", [qw(GET HEAD OPTIONS)], [qw(PUT POST PATCH DELETE)]],
+    ["/api/$u/notifications/1", [qw(PATCH OPTIONS)], [qw(GET HEAD PUT POST DELETE)]],
+    ["/api/$u/notifications/read", [qw(POST OPTIONS)], [qw(GET HEAD PUT PATCH DELETE)]],
 );
 for my $route (@routes) {
     my ($path, $allowed, $refused) = @$route;

@@ -18,6 +18,8 @@ sub made
     is_deeply [map { $_->{sequence} + 0 } @events], [1 .. $n], '… their events, without a gap';
 }
 
+# a child that has made one has task ids for more
+create(user('group-warm')) for 1 .. 8;
 my $transactions = 0;
 for my $round (1 .. 3) {
     my @users = map { user("group$round-$_") } 1 .. 10;

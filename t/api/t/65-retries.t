@@ -61,7 +61,7 @@ sub waits_are
             or diag $waits[$n];
     }
 }
-sub types { return join ' ', map { $_->{type} } history($_[0]) }
+sub types { return join ' ', grep { /^task\./ } map { $_->{type} } history($_[0]) }
 sub letters { return rows('SELECT * FROM taskevents.dead_letters WHERE user_id = ?', $_[0]) }
 
 my ($bad, $weak, $good) = map { user($_) } 'retry-bad', 'retry-weak', 'retry-not';

@@ -24,6 +24,8 @@ for my $line (
     'TaskEventsSource /x', 'TaskEventsSource https://tasks.example/api', 'TaskEventsSource urn:x:y',
     'TaskEventsPublishTimeout 5', 'TaskEventsPublishTimeout 500ms', 'TaskEventsPublishBatch 1', 'TaskEventsPublishBatch 256',
     'TaskEventsBreaker 5 1s', 'TaskEventsBreaker 1 500ms', 'TaskEventsCatchUp Each', 'TaskEventsCatchUp skip', 'TaskEventsBulkSubscribe On',
+    'TaskEventsReminderLead 2s', 'TaskEventsReminderLead 366d', 'TaskEventsReminderLate Off', 'TaskEventsReminderLate 1h',
+    'TaskEventsJobs On', 'TaskEventsJobs Off',
     'TaskEventsPool 1 1 1', 'TaskEventsPool 0 4 16', 'TaskEventsPoolWait 2', 'TaskEventsPoolWait 250ms',
     'TaskEventsMaxBody 1024', 'TaskEventsMaxBody 65536', 'TaskEventsOpen Off', 'TaskEventsSidecarToken Off',
 ) {
@@ -39,6 +41,8 @@ for my $case (
     ['TaskEventsDaprURL', 'localhost:3500', qr/http/], ['TaskEventsDaprURL', 'ftp://x', qr/http/], ['TaskEventsDaprURL', 'http://', qr/http/],
     ['TaskEventsDaprTokenFile', "$dir/nothing", qr/file|read/i], ['TaskEventsDaprTokenFile', "$dir/empty", qr/empty/i],
     ['TaskEventsAppTokenFile', "$dir/nothing", qr/file|read/i], ['TaskEventsAppTokenFile', "$dir/empty", qr/empty/i],
+    ['TaskEventsReminderLead', '0', qr/1 second to 366 days/], ['TaskEventsReminderLead', '367d', qr/366 days/], ['TaskEventsReminderLead', 'Off', qr/time/],
+    ['TaskEventsReminderLate', 'never', qr/Off, or a time/], ['TaskEventsReminderLate', '', qr//], ['TaskEventsJobs', 'Maybe', qr/On|Off/],
     ['TaskEventsPubsub', 'a/b', qr//], ['TaskEventsPubsub', '""', qr//],
     ['TaskEventsTopic', 'dead x', qr/tasks.*reminders.*deadletter/], ['TaskEventsTopic', 'tasks', qr//], ['TaskEventsTopic', 'tasks "a b"', qr//],
     ['TaskEventsSource', '"a b"', qr/URI/i], ['TaskEventsSource', '""', qr//],

@@ -147,7 +147,7 @@ SKIP: {
 ok wait_for(sub { !outbox($u) }, 20), 'all is handled in the end';
 my @events = events($u);
 is_deeply [map { $_->{sequence} + 0 } @events], [1 .. @events], 'a stream without a gap';
-is_deeply [map { $_->{event_id} } history($u)], [map { $_->{id} } @events], 'handled in order';
+is_deeply [map { $_->{event_id} } history($u, 'tasks')], [map { $_->{id} } @events], 'handled in order';
 my @versions = map { $_->{data}{task}{version} } grep { $_->{data}{task_id} == $task->{id} } @events;
 is_deeply \@versions, [1 .. @versions], 'and each change of the task is told once';
 is row('SELECT count(*) AS n FROM taskevents.dead_letters WHERE user_id = ?', $u)->{n}, 0, 'nothing was given up on';

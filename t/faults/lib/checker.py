@@ -19,6 +19,7 @@
     cause        an occurrence that not the completion before it made
     effect       an occurrence that is not like the one before it, or is due
                  at another time than it should be
+    reminder     of a task that asks for none, or none; early, twice, untold
     dead letter  what nobody expects there
     outbox       not empty at the end
     strange      an answer that fits no state that the service can be in
@@ -26,6 +27,8 @@
 from calendar import monthrange
 from collections import Counter, defaultdict
 from datetime import datetime, timedelta
+
+import reminders
 
 TOPICS = ("tasks", "reminders")
 ACKNOWLEDGED = (200, 201, 204)
@@ -84,6 +87,7 @@ class Checker:
         self.check_asked()
         self.check_tasks()
         self.check_series()
+        reminders.check(self)
         self.check_leftovers()
         self.count()
         return self.findings

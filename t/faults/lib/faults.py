@@ -12,11 +12,12 @@ EXIT_WITHIN = 5.0       # seconds, a child of httpd that is told to end
 def plan(seed):
     """Endless: (kind, seconds before, seconds that it lasts, a number to
     choose by, a second fault meanwhile or None). Every kind comes once before
-    any comes again."""
+    any comes again; the nodes come first, so that each run has them."""
     rng = random.Random(f"faults {seed}")
     while True:
         kinds = sorted(FAULTS)
         rng.shuffle(kinds)
+        kinds.sort(key=lambda kind: not kind.startswith("node-"))
         for kind in kinds:
             lasts = rng.uniform(0.2, LONGEST.get(kind, 2))
             also = rng.choice(sorted(SHORT)) if rng.random() < 0.3 else None

@@ -9,7 +9,8 @@ op      n, do (create patch complete delete read), user, task, title (of a
 record  topic, partition, offset, key, event; in the order of each partition
 db      streams {user: {name: last}}, processed [{event_id, user_id,
         position}], tasks [{id, user_id, ...}], series {id: ended}, outbox
-        (number of rows), dead_letters [{stage, event_id, user_id, reason}]
+        (number of rows), dead_letters [{stage, event_id, user_id, reason}],
+        and what reminders.py says
 """
 import json
 

@@ -14,6 +14,12 @@ RETRY_FOR = 60      # seconds, of a request that has an Idempotency-Key
 TIMEOUT = 15        # a part is stopped for 8 s at most
 
 
+def soon(rng):
+    """A due date whose reminder comes while the run lasts, or just does not."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ",
+                         time.gmtime(time.time() + rng.randint(1, 15)))
+
+
 class Writer:
     def __init__(self, name, url, tokens, seed, rate, path):
         self.name, self.tokens = name, tokens
@@ -90,6 +96,8 @@ class Writer:
             body.update(is_recurring=True, due_date="2031-01-31T09:00:00Z",
                         recurring_interval=self.rng.choice(
                             ["daily", "weekly", "monthly"]))
+        elif self.rng.random() < 0.6:
+            body["due_date"] = soon(self.rng)
         task, good = self.write(
             {"do": "create", "user": user, "title": body["title"]},
             "POST", "tasks", body, key=self.rng.random() < 0.4)
@@ -120,6 +128,8 @@ class Writer:
             body["completed"] = True
         elif self.rng.random() < 0.3:
             body["description"] = "words" * self.rng.randint(1, 60)
+        elif self.rng.random() < 0.3 and not task["series_id"]:
+            body["due_date"] = self.rng.choice([None, soon(self.rng)])
         headers = {}
         if self.rng.random() < 0.5:
             headers["If-Match"] = f'"{task["version"]}"'

@@ -9,6 +9,7 @@ from checker import TOPICS, Checker
 from history import History
 from load import Load
 from stack import RUN, Stack
+import reminders
 import tap
 
 HTTPD_LOGS = [f"{RUN}/log/{part}.log" for part in ("httpd", "httpd2")]
@@ -18,6 +19,9 @@ class Run:
     def __init__(self, name, seed):
         self.name, self.seed = name, seed
         self.stack = Stack()
+        with open(f"{RUN}/httpd/more.conf", "w", encoding="ascii") as conf:
+            conf.write(reminders.CONF)
+        self.stack.ctl("httpd", "restart")
         self.prefix = f"{name}-{os.getpid()}-"
         self.directory = f"{RUN}/faults/{name}-{os.getpid()}"
         os.makedirs(self.directory)
@@ -33,7 +37,11 @@ class Run:
         tap.ok(len(self.ops) > 100, f"and did {len(self.ops)} things")
 
     def settle(self):
+        """Also the reminders that are to come soon."""
         began = time.monotonic()
+        while reminders.to_come(self.stack, self.prefix) \
+                and time.monotonic() - began < 90:
+            time.sleep(1)
         self.left = self.stack.settle(self.prefix)
         tap.note(f"settled after {time.monotonic() - began:.1f} s, "
                  f"left: {self.left}")
@@ -94,6 +102,7 @@ class Run:
                            for r in self.stack.records(topic)
                            if r["key"].startswith(self.prefix)]
         history.db = self.stack.tables(self.prefix)
+        history.db.update(reminders.tables(self.stack, self.prefix))
         history.save(f"{self.directory}/history.jsonl")
         checker = Checker(history, disturbed)
         findings = checker.check()

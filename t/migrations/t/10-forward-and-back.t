@@ -40,9 +40,15 @@ $db->do(q{INSERT INTO taskevents.processed_events (source, event_id, user_id, po
 $db->do(q{INSERT INTO taskevents.dead_letters (stage, event_id, body, body_size, reason, state, first_failed_at, last_failed_at)
           VALUES ('handle', 'open', 'x', 1, 'r', 'open', now(), now()),
                  ('handle', 'closed', 'x', 1, 'r', 'discarded', now(), now())});
+$db->do(q{INSERT INTO taskevents.reminders (id, task_id, user_id, due_date, due_since, remind_at, event_id,
+            correlation_id, traceparent)
+          VALUES (gen_random_uuid(), 1, 'alice', now() + interval '2 days', now(), now() + interval '1 day',
+            gen_random_uuid(), 'c', '00-')});
+$db->do(q{INSERT INTO taskevents.notifications (user_id, type, title, message, task_id, reminder_id)
+          VALUES ('alice', 'task_reminder', 'stays', 'm', 1, gen_random_uuid())});
 $db->disconnect;
 my $whole = schema_dump();
-for my $change (qw(series_gone zone_names dead_letter_work event_counts task_search idempotency_keys)) {
+for my $change (qw(series_gone zone_names reminders dead_letter_work event_counts task_search idempotency_keys)) {
     ($status, $output) = sqitch('revert', '-y', '--to', "$change^");
     is $status, 0, "$change back" or diag $output;
 }
@@ -121,6 +127,16 @@ my @sabotage = (
         qw(dead_letters_state dead_letters_open_reason dead_letters_alerts dead_letters_oldest processed_events_oldest)),
     [dead_letter_work => 'CREATE OR REPLACE FUNCTION taskevents.schema_version() RETURNS integer
                           LANGUAGE sql IMMUTABLE RETURN 3'],
+    [reminders => 'ALTER TABLE taskevents.tasks DROP COLUMN due_since'],
+    [reminders => 'ALTER TABLE taskevents.reminders DROP COLUMN job_retry_at'],
+    [reminders => 'DROP INDEX taskevents.reminders_one_scheduled'],
+    [reminders => 'ALTER TABLE taskevents.reminders DROP CONSTRAINT reminders_task_id_due_since_key'],
+    [reminders => 'ALTER TABLE taskevents.reminders DROP CONSTRAINT reminders_state_known'],
+    [reminders => 'DROP TABLE taskevents.notifications'],
+    [reminders => 'ALTER TABLE taskevents.notifications DROP CONSTRAINT notifications_reminder_id_key'],
+    [reminders => 'DROP INDEX taskevents.notifications_unread'],
+    [reminders => 'CREATE OR REPLACE FUNCTION taskevents.schema_version() RETURNS integer
+                   LANGUAGE sql IMMUTABLE RETURN 4'],
 );
 for my $case (@sabotage) {
     my ($change, $sql) = @$case;

@@ -25,6 +25,11 @@ my %base = (
     idempotency_keys => { user_id => 'alice', scope => 'POST /api/alice/tasks', key => 'k', fingerprint => "${uuid}1",
                           status => 201, body => '{}' },
     event_counts => { user_id => 'alice', quarter => '2026-01-01 09:15Z', type => 'task.created', n => 1 },
+    reminders => { id => "${uuid}1", task_id => 100, user_id => 'alice', due_date => '2026-01-02Z',
+                   due_since => '2025-12-01Z', remind_at => '2026-01-01Z', event_id => "${uuid}2",
+                   correlation_id => 'c', traceparent => '00-' },
+    notifications => { user_id => 'alice', type => 'task_reminder', title => 't', message => 'm', task_id => 100,
+                       reminder_id => "${uuid}1" },
 );
 
 # Inserts the base row with changes and takes it back: undef or the constraint.
@@ -178,6 +183,30 @@ is pair_refused_by(idempotency_keys => {}, $_->[1]), undef, "the same key, anoth
 is pair_refused_by(event_counts => {}, { n => 2 }), 'event_counts_pkey', 'a count exists once';
 is pair_refused_by(event_counts => {}, $_), undef, "@{[%$_]} counts apart"
     for { user_id => 'bob' }, { type => 'task.deleted' }, { quarter => '2026-01-01 09:30Z' };
+
+# reminders and notifications
+allowed(reminders => remind_at => '2026-01-02Z');
+refused(reminders_before_due => reminders => remind_at => '2026-01-02 00:00:00.000001Z');
+refused(reminders_state_known => reminders => state => 'due', ended_at => '2026-01-02Z');
+allowed(reminders => state => 'triggered', ended_at => '2026-01-01Z');
+refused(reminders_ended_has_time => reminders => state => 'triggered');
+refused(reminders_ended_has_time => reminders => ended_at => '2026-01-01Z');
+allowed(reminders => state => 'cancelled', ended_at => '2026-01-01Z', reason => 'completed');
+refused(reminders_cancelled_has_reason => reminders => state => 'cancelled', ended_at => '2026-01-01Z');
+refused(reminders_cancelled_has_reason => reminders => reason => 'completed');
+allowed(reminders => job_state => $_) for qw(none wanted made unwanted gone);
+refused(reminders_job_state_known => reminders => job_state => 'lost');
+refused(reminders_job_attempts_counted => reminders => job_attempts => -1);
+refused(notifications_type_known => notifications => type => 'other');
+refused(notifications_reminder_named => notifications => reminder_id => undef);
+my %ended = (state => 'triggered', ended_at => '2026-01-01Z');
+is pair_refused_by(reminders => {}, { id => "${uuid}3", due_since => '2025-12-02Z' }), 'reminders_one_scheduled',
+    'a task has one scheduled reminder';
+is pair_refused_by(reminders => {%ended}, { id => "${uuid}3", due_since => '2025-12-02Z' }), undef,
+    'the next one may come when it has ended';
+is pair_refused_by(reminders => {%ended}, { id => "${uuid}3" }), 'reminders_task_id_due_since_key',
+    'a due date that stands is reminded of once';
+is pair_refused_by(notifications => {}, {}), 'notifications_reminder_id_key', 'a reminder notifies once';
 
 # "C" collation: byte order whatever the locale of the database
 is_deeply $db->selectcol_arrayref(

@@ -64,6 +64,7 @@ scheduler_ready() {
 }
 
 # ---- daprd: the sidecar ------------------------------------------------------
+# TASKEVENTS_SCHEDULER= ./dev ctl daprd restart: one without a scheduler.
 
 daprd_configure() { daprd_configure_as ''; }
 
@@ -89,7 +90,7 @@ daprd_configure_as() { # '' or 2, of the node
         --dapr-internal-grpc-listen-address=127.0.0.1
         "--dapr-internal-grpc-port=$(port "dapr$1-internal")"
         --metrics-listen-address=127.0.0.1 "--metrics-port=$(port "dapr$1-metrics")"
-        "--scheduler-host-address=127.0.0.1:$(port scheduler)"
+        "--scheduler-host-address=${TASKEVENTS_SCHEDULER-127.0.0.1:$(port scheduler)}"
         "--resources-path=$RUN/components")
     CONF=("$RUN"/components/*.yaml)
 }

@@ -17,7 +17,7 @@ httpd_configure() { httpd_configure_as httpd ''; }
 
 # httpd_configure_as NAME N: N is '' or 2, of the node.
 httpd_configure_as() {
-    local AS LIBEXECDIR HTTPD_PORT SIDECAR_PORT DSN TRANSPORT DAPR_URL
+    local AS LIBEXECDIR HTTPD_PORT SIDECAR_PORT DSN TRANSPORT DAPR_URL words=()
     local NAME=$1 RUNTIME="$RUN/httpd/run$2" conf="$RUN/httpd/$1.conf"
     LIBEXECDIR=$(apxs -q LIBEXECDIR)
     HTTPD_PORT=$(port "httpd$2")
@@ -39,8 +39,12 @@ httpd_configure_as() {
     give "$RUN/secrets/oidc.conf"
     render "$ROOT/t/stack/httpd.conf.in" >"$conf"
 
+    # more of the environment (a clock of its own), a word a line
+    if [[ -s $RUN/httpd/environment ]]; then
+        mapfile -t words <"$RUN/httpd/environment"
+    fi
     as_service
-    CMD=("${AS[@]}" "$(httpd_program)" -d "$RUN/httpd" -f "$conf" -D FOREGROUND)
+    CMD=("${AS[@]}" env "${words[@]}" "$(httpd_program)" -d "$RUN/httpd" -f "$conf" -D FOREGROUND)
     CONF=("$conf" "$RUN/secrets/oidc.conf" "$RUN/httpd/modules/mod_taskevents.so")
 }
 

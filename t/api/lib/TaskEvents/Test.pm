@@ -290,8 +290,13 @@ sub rows { my ($sql, @values) = @_; return @{ db()->selectall_arrayref($sql, { S
 
 sub outbox { return rows('SELECT * FROM taskevents.outbox WHERE user_id = ? ORDER BY topic, sequence', $_[0]) }
 
-# The user's handled events in the order of the history.
-sub history { return rows('SELECT * FROM taskevents.processed_events WHERE user_id = ? ORDER BY position', $_[0]) }
+# The user's handled events in the order of the history, of all topics or of one.
+sub history
+{
+    my ($user, $topic) = @_;
+    return rows('SELECT * FROM taskevents.processed_events WHERE user_id = ? AND type LIKE ? ORDER BY position', $user,
+        defined $topic ? ($topic =~ s/s$//r) . '.%' : '%');
+}
 
 # All events of that user and topic as envelopes, in order, wherever they are now.
 sub events

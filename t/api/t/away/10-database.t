@@ -8,10 +8,12 @@ use TaskEvents::Test;
 
 my $u = user('away');
 my $path = task_path($u);
+my $notifications = $path =~ s/tasks$/notifications/r;
 for my $round (1, 2) {
     for my $request ([GET => $path], [GET => "$path?q=x"], [GET => "$path/1"], [GET => "$path/1/occurrences"], [POST => $path, json => { title => 'x' }],
                      [POST => $path, json => { title => 'x', time_zone => 'Europe/Berlin' }], [POST => $path, json => { title => 'x' }, headers => ['Idempotency-Key' => 'k']],
-                     [PATCH => "$path/1", json => { title => 'x' }], [POST => "$path/1/complete"], [DELETE => "$path/1"]) {
+                     [PATCH => "$path/1", json => { title => 'x' }], [POST => "$path/1/complete"], [DELETE => "$path/1"],
+                     [GET => $notifications], [PATCH => "$notifications/1", json => { read => JSON::PP::true }], [POST => "$notifications/read"]) {
         my ($method, $where, @rest) = @$request;
         my $start = time;
         my $a = request($method => $where, as => $u, @rest);
@@ -47,6 +49,7 @@ for my $route (qw(tasks reminders dead-letters)) {
     is request(POST => "/api/events/$route", vhost => 'sidecar_unasked', type => 'application/cloudevents+json',
         body => 'no event')->{status}, 500, "no event to $route: it could not be kept";
 }
+like request(POST => '/job/rem-6ba7b810-9dad-41d1-80b4-00c04fd430c8', vhost => 'sidecar_unasked', body => '{}')->{status}, qr/^50[03]$/, 'a job comes again, too';
 is request(GET => '/dapr/subscribe', vhost => 'sidecar_unasked')->{status}, 200, 'the subscriptions need no database';
 expect_log(qr/\[taskevents:(?:error|alert|crit)\].*TE\d+.*(?:database|connect)/i, 'that the database is away');
 finish();

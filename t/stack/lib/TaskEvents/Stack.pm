@@ -10,16 +10,20 @@ use Exporter qw(import);
 use File::Basename qw(dirname);
 use File::Spec;
 use HTTP::Tiny;
+use IO::Socket::INET;
 use JSON::PP ();
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(
-  bring_up stack ctl new_user api tasks deliver publish eventually
+  bring_up stack ctl second_httpd configure children new_user api tasks deliver publish eventually
   records stream_of first_occurrences gapless json sql
 );
 
 my $ROOT = Cwd::realpath(dirname(File::Spec->rel2abs(__FILE__)) . '/../../../..');
 my $JSON = JSON::PP->new->utf8->canonical;
+# One connection each: a kept one may be closed just as we send, and then
+# nobody could tell whose fault a failed request was.
+my $http = HTTP::Tiny->new(timeout => 15, keep_alive => 0);
 my %stack;    # what `./dev env` says, and the transport's name
 
 sub json { $JSON }
@@ -54,6 +58,61 @@ sub stack { $stack{ $_[0] } // die "no $_[0] with this transport" }
 
 sub ctl { dev('ctl', @_); return }
 
+# Lines for httpd beside its configuration, until they are taken back by none.
+sub configure {
+    my ($lines) = @_;
+    my $file = "$ENV{TASKEVENTS_RUN}/httpd/local.conf";
+    if (length $lines) {
+        open my $out, '>', $file or die "$file: $!";
+        print {$out} "$lines\n";
+        close $out or die "$file: $!";
+    }
+    else { unlink $file }
+    ctl(httpd => 'restart');
+}
+
+# Another httpd with the same database and sidecar, on ports of its own:
+# its URL, and code that stops it.
+sub second_httpd {
+    my $run = $ENV{TASKEVENTS_RUN};
+    open my $in, '<', "$run/httpd/httpd.conf" or die "httpd.conf: $!";
+    my $conf = do { local $/; <$in> };
+    my %port = map { stack($_) =~ /:(\d+)$/ => free_port() } qw(TASKEVENTS_URL TASKEVENTS_SIDECAR_URL);
+    $conf =~ s/127\.0\.0\.1:$_\b/127.0.0.1:$port{$_}/g for keys %port;
+    $conf =~ s{"$run/httpd/run\b}{"$run/second/run}g;
+    $conf =~ s{"$run/log/httpd}{"$run/log/httpd-second}g;
+    system 'mkdir', '-p', "$run/second/run";
+    open my $out, '>', "$run/second/httpd.conf" or die "second/httpd.conf: $!";
+    print {$out} $conf;
+    close $out or die "second/httpd.conf: $!";
+    my $pid = fork // die "fork: $!";
+    if (!$pid) {
+        # as ./dev starts the first one
+        exec 'bash', '-c', 'ROOT=$1 RUN=$2; . "$1/t/stack/lib/common.sh"; give "$2/second/run"; as_service "$2"
+            exec setsid "${AS[@]}" "$3" -f "$2/second/httpd.conf" -D FOREGROUND >"$2/second/out" 2>&1',
+          'bash', $ROOT, $run, program_of(httpd_pid());
+        die "bash: $!";
+    }
+    my $url = 'http://127.0.0.1:' . $port{ stack('TASKEVENTS_URL') =~ /:(\d+)$/ ? $1 : die };
+    eventually(30, sub { $http->get("$url/healthz")->{success} }) or die "no second httpd: see $run/second/out\n";
+    return ($url, sub { kill WINCH => $pid; waitpid $pid, 0; return $? });
+}
+
+sub free_port {
+    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 0, Listen => 1) or die "bind: $!";
+    return $socket->sockport;
+}
+
+sub program_of { return readlink "/proc/$_[0]/exe" // die "no process $_[0]" }
+sub httpd_pid { return dev('status') =~ /^httpd +\w+ +pid (\d+)/m ? $1 : die "httpd does not run\n" }
+
+# The children of httpd that there are.
+sub children {
+    my $pid = httpd_pid();
+    open my $words, '<', "/proc/$pid/task/$pid/children" or return;
+    return split ' ', <$words> // '';
+}
+
 # eventually SECONDS, sub: what the sub returns once it is true, else nothing.
 sub eventually {
     my ($seconds, $is_so) = @_;
@@ -84,10 +143,6 @@ sub token {
     };
 }
 
-# One connection each: a kept one may be closed just as we send, and then
-# nobody could tell whose fault a failed request was.
-my $http = HTTP::Tiny->new(timeout => 15, keep_alive => 0);
-
 sub request {
     my ($method, $url, $headers, $body) = @_;
     my $began = time;
@@ -98,15 +153,17 @@ sub request {
     return $answer;
 }
 
-# api USER, METHOD, path below the user's, body: as that user.
+# api USER, METHOD, path below the user's, body: as that user. More: headers,
+# url (another server's).
 sub api {
-    my ($user, $method, $path, $body) = @_;
+    my ($user, $method, $path, $body, %more) = @_;
     return request(
         $method,
-        stack('TASKEVENTS_URL') . "/api/$user/$path",
+        ($more{url} // stack('TASKEVENTS_URL')) . "/api/$user/$path",
         {
             authorization => 'Bearer ' . token($user),
             $body ? ('content-type' => 'application/json') : (),
+            %{ $more{headers} // {} },
         },
         $body ? $JSON->encode($body) : undef);
 }

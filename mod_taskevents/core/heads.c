@@ -1,0 +1,244 @@
+#include "heads.h"
+
+#include <apr_strings.h>
+#include <string.h>
+
+/* A read that took longer than this, and this for each row that it brought,
+ * stepped over dead rows. */
+#define SLOW_READ apr_time_from_msec(20)
+#define SLOW_ROW 50
+/* Dead rows that are stepped over without being felt. */
+#define DEAD_ROWS_FEW 10000
+/* No transaction of ours is open for longer: what it wrote is seen by then. */
+#define LONGEST_WRITE apr_time_from_sec(5)
+/* Reading the whole table takes a tenth of the time, or more when that is
+ * much: what waits there should not wait for long. */
+#define WHOLE_SHARE 10
+#define WHOLE_OFTEN apr_time_from_sec(1)
+#define WHOLE_RARELY apr_time_from_sec(10)
+#define STREAMS_REMEMBERED 4096
+#define CROWDED_LOOK 256
+
+void te_heads_init(te_heads_t *h, te_db_t *db, apr_pool_t *round,
+                   apr_pool_t *p)
+{
+    memset(h, 0, sizeof *h);
+    h->db = db;
+    h->pool = round;
+    apr_pool_create(&h->sent_pool, p);
+    h->sent = apr_hash_make(h->sent_pool);
+}
+
+void te_heads_start(te_heads_t *h)
+{
+    h->begun = h->ended = 0;
+    h->after_user[0] = h->after_topic[0] = '\0';
+}
+
+/* --- what was sent ----------------------------------------------------- */
+
+/* user, NUL, topic: a key without a character that either may have. */
+static const char *stream_key(apr_pool_t *p, const char *user,
+                              const char *topic, apr_ssize_t *size)
+{
+    apr_size_t n = strlen(user) + 1, m = strlen(topic);
+    char *key = apr_palloc(p, n + m);
+
+    memcpy(key, user, n);
+    memcpy(key + n, topic, m);
+    *size = (apr_ssize_t)(n + m);
+    return key;
+}
+
+/* Only a help: who is forgotten is read from its first dead row on. */
+void te_heads_sent(te_heads_t *h, const te_outbox_row_t *row)
+{
+    apr_int64_t *known;
+    const char *key;
+    apr_ssize_t size;
+
+    if (!h->crowded) {
+        return;
+    }
+    key = stream_key(h->pool, row->user_id, row->topic, &size);
+    known = apr_hash_get(h->sent, key, size);
+    if (known == NULL) {
+        if (apr_hash_count(h->sent) >= STREAMS_REMEMBERED) {
+            apr_pool_clear(h->sent_pool);
+            h->sent = apr_hash_make(h->sent_pool);
+        }
+        known = apr_pcalloc(h->sent_pool, sizeof *known);
+        apr_hash_set(h->sent,
+                     apr_pmemdup(h->sent_pool, key, (apr_size_t)size), size,
+                     known);
+    }
+    if (row->sequence > *known) {
+        *known = row->sequence;
+    }
+}
+
+static apr_int64_t sent_before(te_heads_t *h, const te_stream_t *stream)
+{
+    apr_ssize_t size;
+    const char *key = stream_key(h->pool, stream->user_id, stream->topic,
+                                 &size);
+    const apr_int64_t *known = apr_hash_get(h->sent, key, size);
+
+    return known ? *known : 0;
+}
+
+/* --- by the end of the table ------------------------------------------- */
+
+static void set_crowded(te_heads_t *h, int crowded)
+{
+    h->crowded = crowded;
+    h->whole_at = h->mark_time = 0;
+    h->first_block = h->mark_block = 0;
+    apr_pool_clear(h->sent_pool);
+    h->sent = apr_hash_make(h->sent_pool);
+}
+
+/* Ahead of first_block there is nothing that waits: nothing was alive there,
+ * and the table was that long before the oldest open transaction began. */
+static void move_on(te_heads_t *h, const te_outbox_tail_t *tail)
+{
+    apr_time_t now = apr_time_now();
+
+    if (tail->blocks < h->first_block) {        /* it was emptied */
+        h->first_block = h->mark_block = 0;
+        h->mark_time = 0;
+    }
+    if (h->mark_time == 0) {
+        h->mark_time = now;
+        h->mark_block = tail->blocks;
+    }
+    else if (now - h->mark_time > LONGEST_WRITE) {
+        h->first_block = tail->first_alive >= 0
+                                 && tail->first_alive < h->mark_block
+                             ? tail->first_alive : h->mark_block;
+        h->mark_time = now;
+        h->mark_block = tail->blocks;
+    }
+}
+
+static te_db_err_e read_tail(te_heads_t *h, const char *shards, int whole,
+                             int streams, int each, te_outbox_tail_t *tail,
+                             apr_array_header_t **rows)
+{
+    te_db_err_e err = te_outbox_tail(h->db, h->pool, shards,
+                                     whole ? 0 : h->first_block, streams,
+                                     tail);
+    int i;
+
+    if (err != TE_DB_OK || tail->streams->nelts == 0) {
+        return err;
+    }
+    for (i = 0; i < tail->streams->nelts; ++i) {
+        te_stream_t *stream = &APR_ARRAY_IDX(tail->streams, i, te_stream_t);
+
+        stream->above = whole ? 0 : sent_before(h, stream);
+    }
+    return te_outbox_of_streams(h->db, h->pool, tail->streams, each, rows);
+}
+
+/* Everything, and whatever its number: what was accepted before and could not
+ * be deleted is there too. */
+static te_db_err_e read_whole(te_heads_t *h, const char *shards, int streams,
+                              int each, apr_array_header_t **rows)
+{
+    apr_time_t began = apr_time_now(), pause;
+    te_outbox_tail_t tail;
+    te_db_err_e err;
+
+    h->whole_at = began + WHOLE_RARELY;         /* should it fail */
+    err = read_tail(h, shards, 1, streams, each, &tail, rows);
+    if (err != TE_DB_OK) {
+        return err;
+    }
+    pause = (apr_time_now() - began) * WHOLE_SHARE;
+    h->whole_at = began + (pause < WHOLE_OFTEN ? WHOLE_OFTEN
+                           : pause > WHOLE_RARELY ? WHOLE_RARELY : pause);
+    if (tail.first_alive >= 0 && tail.first_alive < h->first_block) {
+        h->first_block = tail.first_alive;      /* there will be more */
+    }
+    move_on(h, &tail);
+    if (tail.dead < DEAD_ROWS_FEW) {
+        set_crowded(h, 0);
+    }
+    return TE_DB_OK;
+}
+
+/* One read is the whole round. */
+static te_db_err_e read_crowded(te_heads_t *h, const char *shards,
+                                int streams, int each,
+                                apr_array_header_t **rows)
+{
+    te_outbox_tail_t tail;
+    te_db_err_e err;
+
+    h->begun = h->ended = 1;
+    if (apr_time_now() >= h->whole_at) {
+        return read_whole(h, shards, streams, each, rows);
+    }
+    err = read_tail(h, shards, 0, streams, each, &tail, rows);
+    if (err == TE_DB_OK) {
+        move_on(h, &tail);
+    }
+    return err;
+}
+
+/* --- by the primary key ------------------------------------------------ */
+
+static te_db_err_e skip(te_heads_t *h, const char *shards, int streams,
+                        int each, apr_array_header_t **rows)
+{
+    apr_time_t began = apr_time_now();
+    te_db_err_e err = te_outbox_heads(h->db, h->pool, shards, h->after_user,
+                                      h->after_topic, streams, each, rows);
+
+    if (err == TE_DB_OK
+        && apr_time_now() - began > SLOW_READ + SLOW_ROW * (*rows)->nelts) {
+        set_crowded(h, 1);
+        h->ended = 1;           /* the next round is the other way */
+    }
+    return err;
+}
+
+te_db_err_e te_heads_read(te_heads_t *h, const char *shards, int streams,
+                          int each, apr_array_header_t **rows)
+{
+    const te_outbox_row_t *last;
+    te_db_err_e err;
+
+    *rows = apr_array_make(h->pool, 1, sizeof(te_outbox_row_t *));
+    if (h->ended) {
+        return TE_DB_OK;
+    }
+    if (h->crowded) {
+        return read_crowded(h, shards, streams, each, rows);
+    }
+    err = skip(h, shards, streams, each, rows);
+    if (err == TE_DB_OK && (*rows)->nelts > 0) {
+        last = APR_ARRAY_IDX(*rows, (*rows)->nelts - 1,
+                             const te_outbox_row_t *);
+        h->begun = 1;
+        apr_cpystrn(h->after_user, last->user_id, sizeof h->after_user);
+        apr_cpystrn(h->after_topic, last->topic, sizeof h->after_topic);
+    }
+    return err;
+}
+
+te_db_err_e te_heads_look(te_heads_t *h, int *more)
+{
+    char all[TE_OUTBOX_SHARDS];
+    apr_array_header_t *rows;
+    te_db_err_e err;
+
+    apr_pool_clear(h->pool);
+    memset(all, 1, sizeof all);
+    te_heads_start(h);
+    /* of those found at the end of the table many may not be due */
+    err = te_heads_read(h, all, h->crowded ? CROWDED_LOOK : 1, 1, &rows);
+    *more = err == TE_DB_OK && rows->nelts > 0;
+    return err;
+}

@@ -1,0 +1,172 @@
+"""reminders.py URL TOKEN DSN REMINDERS SECONDS JOBS USERS QUIET [DOCUMENT]:
+seeds the reminders, sends task requests before and while they come, and says
+how it went; fails when a bar was missed."""
+import collections
+import http.client
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from urllib.parse import urlsplit
+
+RATE = 50                       # task requests a second, one of five a POST
+WORKERS = 16
+AHEAD = 12                      # seconds between seeding and the first
+LATEST_P99 = 5.0                # seconds
+TOLD_WITHIN = 180
+SLOWER = 3.0                    # other requests' p99, times their quiet one
+
+url, token, dsn = sys.argv[1:4]
+reminders, seconds, jobs, users, quiet = map(int, sys.argv[4:9])
+document = sys.argv[9] if len(sys.argv) > 9 else ""
+address = urlsplit(url).netloc
+
+
+def sql(text, *variables):
+    out = subprocess.run(
+        ["psql", dsn, "-XqAt", "-v", "ON_ERROR_STOP=1"]
+        + [w for v in variables for w in ("-v", v)],
+        input=text, stdout=subprocess.PIPE, check=True, text=True).stdout
+    return [line.split("|") for line in out.splitlines()]
+
+
+class Load:
+    """Requests at a fixed rate, whatever the answers take: how long each took
+    from the moment at which it was to be sent."""
+
+    def __init__(self):
+        self.took, self.bad = [], collections.Counter()
+        self.lock, self.n, self.stopped = threading.Lock(), 0, False
+        self.start = time.monotonic() + 0.1
+        self.threads = [threading.Thread(target=self.run)
+                        for _ in range(WORKERS)]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self):
+        connection = http.client.HTTPConnection(address, timeout=10)
+        headers = {"Authorization": f"Bearer {token}",
+                   "Content-Type": "application/json"}
+        while not self.stopped:
+            with self.lock:
+                n = self.n
+                self.n += 1
+            at = self.start + n / RATE
+            time.sleep(max(0.0, at - time.monotonic()))
+            try:
+                if n % 5 == 0:
+                    connection.request("POST", "/api/bench/tasks",
+                                       '{"title":"meanwhile"}', headers)
+                else:
+                    connection.request("GET", "/api/bench/tasks?limit=20",
+                                       headers=headers)
+                answer = connection.getresponse()
+                answer.read()
+                status = answer.status
+            except (OSError, http.client.HTTPException) as error:
+                status = type(error).__name__
+                connection.close()
+            self.took.append(time.monotonic() - at)
+            if status not in (200, 201):
+                self.bad[status] += 1
+
+    def end(self):
+        self.stopped = True
+        for thread in self.threads:
+            thread.join()
+        if self.bad:
+            raise SystemExit(f"answers that were no 2xx: {dict(self.bad)}")
+        return at_quantile(self.took, 0.5), at_quantile(self.took, 0.99)
+
+
+def at_quantile(values, q):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(len(values) * q))]
+
+
+def count(table, where="true"):
+    return int(sql(f"SELECT count(*) FROM taskevents.{table} WHERE {where}")[0][0])
+
+
+def main():
+    load = Load()               # connections and statements are there then
+    time.sleep(3)
+    load.end()
+    load = Load()
+    time.sleep(quiet)
+    quiet_p50, quiet_p99 = load.end()
+    ahead = AHEAD + reminders // 10000 * 2 + jobs // 200
+    with open(os.path.join(os.path.dirname(__file__), "reminders.sql"),
+              encoding="ascii") as file:
+        sql(file.read(), f"reminders={reminders}", f"seconds={seconds}",
+            f"jobs={jobs}", f"users={users}", f"start={ahead}")
+    left = float(sql("SELECT extract(epoch FROM min(remind_at) -"
+                     " clock_timestamp()) FROM taskevents.reminders")[0][0])
+    if left < 0:
+        raise SystemExit("seeding took longer than was thought")
+    time.sleep(left)
+    load = Load()
+    time.sleep(seconds)
+    busy_p50, busy_p99 = load.end()
+    began = time.monotonic()
+    while count("reminders", "state = 'scheduled'") and \
+            time.monotonic() - began < TOLD_WITHIN:
+        time.sleep(0.5)
+    while count("notifications") < reminders and \
+            time.monotonic() - began < TOLD_WITHIN:
+        time.sleep(0.5)
+    report(quiet_p50, quiet_p99, busy_p50, busy_p99)
+
+
+def report(quiet_p50, quiet_p99, busy_p50, busy_p99):
+    late = [float(row[0]) for row in sql(
+        "SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin) - remind_at)"
+        " FROM taskevents.reminders WHERE state = 'triggered'")]
+    events, distinct = map(int, sql(
+        "SELECT count(*), count(DISTINCT event::json->'data'->>'reminder_id')"
+        " FROM taskevents.processed_events"
+        " WHERE type = 'reminder.triggered'")[0])
+    told = float(sql("SELECT extract(epoch FROM max(n.created_at) -"
+                     " (SELECT min(remind_at) FROM taskevents.reminders))"
+                     " FROM taskevents.notifications n")[0][0])
+    notifications = count("notifications")
+    p50, p90, p99, last = (at_quantile(late, q) for q in (.5, .9, .99, 1))
+    bars = [
+        (len(late) == reminders, f"{len(late)} of {reminders} triggered"),
+        (min(late) >= 0, f"none early (the first {min(late) * 1000:.1f} ms after its time)"),
+        (events == distinct == reminders,
+         f"{events} events reminder.triggered, of {distinct} reminders"),
+        (p99 <= LATEST_P99, f"lateness p99 ≤ {LATEST_P99:.0f} s"),
+        (notifications == reminders and told <= TOLD_WITHIN,
+         f"{notifications} notifications, the last {told:.0f} s after the first time"),
+        (busy_p99 <= SLOWER * quiet_p99,
+         f"other requests' p99 ≤ {SLOWER:.0f} × their quiet one"),
+    ]
+    lines = [
+        "| reminders | within | with a job | lateness p50 | p90 | **p99** | longest | all told after |",
+        "|--:|--:|--:|--:|--:|--:|--:|--:|",
+        f"| {reminders} | {seconds} s | {jobs} | {p50 * 1000:.0f} ms | {p90 * 1000:.0f} ms"
+        f" | **{p99 * 1000:.0f} ms** | {last * 1000:.0f} ms | {told:.0f} s |", "",
+        f"Other requests ({RATE}/s, lists of 20 and POSTs): quiet p50 {quiet_p50 * 1000:.1f} ms,"
+        f" p99 {quiet_p99 * 1000:.1f} ms; meanwhile p50 {busy_p50 * 1000:.1f} ms,"
+        f" p99 {busy_p99 * 1000:.1f} ms: {busy_p99 / quiet_p99:.1f} ×.", "",
+        *(f"- {'' if met else '**missed:** '}{text}" for met, text in bars), ""]
+    print("\n".join(lines))
+    if document:
+        with open(document, encoding="utf-8") as file:
+            text = file.read()
+        text, n = re.subn(
+            r"(<!-- bench reminders -->\n).*?(<!-- /bench reminders -->)",
+            lambda m: m[1] + "\n" + "\n".join(lines) + "\n" + m[2], text,
+            flags=re.S)
+        if not n:
+            raise SystemExit(f"{document} has no marks for the table")
+        with open(document, "w", encoding="utf-8") as file:
+            file.write(text)
+    if not all(met for met, _ in bars):
+        raise SystemExit("a bar was missed")
+
+
+main()

@@ -1,0 +1,160 @@
+# Reminders through the real scheduler, sidecar and Kafka: on time, once, and
+# whatever becomes of the scheduler, the sidecar, the database or httpd's clock.
+use v5.32;
+use warnings;
+use DBI;
+use POSIX 'strftime';
+use Test::More;
+use TaskEvents::Stack;
+use Time::HiRes qw(sleep time);
+
+my $LEAD = 2;
+my $dir  = "$ENV{TASKEVENTS_RUN}/httpd";
+
+extra('environment');    # of a run that was interrupted
+bring_up('dapr');
+extra('more.conf' => "TaskEventsReminderLead ${LEAD}s\n");
+ctl(httpd => 'restart');
+
+sub extra {
+    my ($name, $text) = @_;
+    if (!defined $text) { unlink "$dir/$name"; return }
+    open my $out, '>', "$dir/$name" or die "$dir/$name: $!";
+    print {$out} $text;
+    close $out;
+}
+
+my $db;
+
+# A row, once the database is there.
+sub row {
+    my ($sql, @values) = @_;
+    my $row;
+    eventually 30, sub {
+        $db ||= eval {
+            DBI->connect('dbi:Pg:' . stack('TASKEVENTS_DSN') =~ s/ /;/gr, undef, undef,
+                { RaiseError => 1, PrintError => 0 });
+        } or return;
+        eval { $row = $db->selectrow_hashref($sql, undef, @values); 1 } or do { undef $db; 0 };
+    } or die "no answer to $sql\n";
+    return $row;
+}
+
+sub in { return strftime('%Y-%m-%dT%H:%M:%SZ', gmtime(time + $_[0])) }
+
+# A task whose reminder's time comes in some seconds: the user, and the
+# reminder when it is scheduled.
+sub due_in {
+    my ($seconds, $name) = @_;
+    my $user = new_user($name);
+    my $task = api($user, POST => 'tasks', { title => "Remind me: $name", due_date => in($seconds + $LEAD) });
+    is $task->{status}, 201, "$name: a task";
+    my $reminder;
+    ok eventually(20, sub { $reminder = row('SELECT * FROM taskevents.reminders WHERE user_id = ?', $user) }),
+      'has a reminder';
+    return ($user, $reminder->{id}, $task->{json});
+}
+
+sub notifications {
+    my ($user) = @_;
+    my $answer = api($user, GET => 'notifications');
+    return $answer->{status} == 200 ? @{ $answer->{json} } : ();
+}
+
+sub lateness {
+    my ($id) = @_;
+    return row('SELECT extract(epoch FROM ended_at - remind_at) AS s FROM taskevents.reminders WHERE id = ?', $id)->{s};
+}
+
+# It was triggered once, not early, told of once, at most `late` seconds late.
+sub came_once {
+    my ($user, $id, $late, $what) = @_;
+    ok eventually(30, sub { notifications($user) == 1 }), "$what: notified";
+    my $s = lateness($id);
+    cmp_ok $s, '>=', 0, '… not before its time';
+    cmp_ok $s, '<',  $late, sprintf '… and %.2f s after it', $s;
+    sleep 1;
+    is scalar(notifications($user)), 1, '… once';
+    is_deeply [ map { $_->{type} } first_occurrences(stream_of($user, 'reminders')) ],
+      [qw(reminder.scheduled reminder.triggered)], '… its events are in Kafka, each once';
+    ok gapless(stream_of($user, 'reminders')), '… without a gap';
+}
+
+sub job {
+    my ($id) = @_;
+    return TaskEvents::Stack::request(GET => stack('DAPR_HTTP_ENDPOINT') . "/v1.0/jobs/rem-$id",
+        { 'dapr-api-token' => stack('DAPR_API_TOKEN') });
+}
+sub job_is { my ($id, $state) = @_; return sub { row('SELECT job_state FROM taskevents.reminders WHERE id = ?', $id)->{job_state} eq $state } }
+
+my ($user, $id) = due_in(4, 'job');
+ok eventually(10, job_is($id, 'made')), 'its job is made';
+is job($id)->{status}, 200, '… the scheduler has it';
+came_once($user, $id, 5, 'job');
+is row('SELECT job_state FROM taskevents.reminders WHERE id = ?', $id)->{job_state}, 'gone', 'the job is gone';
+
+($user, $id, my $task) = due_in(3600, 'cancelled');
+ok eventually(10, job_is($id, 'made')), 'its job is made';
+is api($user, POST => "tasks/$task->{id}/complete")->{status}, 200, 'the task is completed';
+ok eventually(20, job_is($id, 'gone')), 'the job is taken back';
+isnt job($id)->{status}, 200, '… the scheduler has it no more';
+is row('SELECT state FROM taskevents.reminders WHERE id = ?', $id)->{state}, 'cancelled', 'the reminder is cancelled';
+
+# the scheduler dies before the time, and comes back after it, with and without its data
+for my $lost (0, 1) {
+    my $what = $lost ? 'the scheduler loses its data' : 'the scheduler is killed';
+    (undef, $id) = due_in(3600, 'much-later');
+    ok eventually(40, job_is($id, 'made')), 'the scheduler takes jobs';
+    ($user, $id) = due_in(6, $lost ? 'lost' : 'killed');
+    ok eventually(10, job_is($id, 'made')), 'its job is made';
+    ctl(scheduler => 'kill');
+    my ($other, $its) = due_in(3, 'meanwhile');
+    came_once($other, $its, 5, "$what; another one");
+    system("rm -rf $ENV{TASKEVENTS_RUN}/scheduler/*") if $lost;
+    ctl(scheduler => 'start');
+    came_once($user, $id, 5, $what);
+}
+($user, $id) = due_in(20, 'later');
+
+# a sidecar that knows no scheduler
+{
+    local $ENV{TASKEVENTS_SCHEDULER} = '';
+    ctl(daprd => 'restart');
+    my ($without, $its) = due_in(3, 'without');
+    came_once($without, $its, 5, 'no scheduler');
+}
+ctl(daprd => 'restart');
+
+# the database restarts at that very moment
+my ($unlucky, $its) = due_in(3, 'unlucky');
+my $wait = row('SELECT extract(epoch FROM remind_at - clock_timestamp()) AS s FROM taskevents.reminders WHERE id = ?', $its)->{s};
+sleep $wait - 0.5 if $wait > 0.5;
+ctl(postgres => 'restart');
+came_once($unlucky, $its, 15, 'PostgreSQL is restarted when it is due');
+came_once($user, $id, 15, 'the one of before');
+
+# httpd's clock is wrong by an hour, either way: PostgreSQL's counts. Tokens would
+# not be valid then, so users are asked before and after.
+my ($lib) = glob '/usr/lib/*/faketime/libfaketime.so.1';
+ok $lib, 'libfaketime is here';
+for my $step ('+1h', '-1h') {
+    my ($clocked, $one) = due_in(10, 'clock');
+    ctl(httpd => 'stop');
+    extra(environment => "LD_PRELOAD=$lib\nFAKETIME=$step\n");
+    ctl(httpd => 'start');
+    my $left = row('SELECT extract(epoch FROM remind_at - clock_timestamp()) AS s FROM taskevents.reminders WHERE id = ?', $one)->{s};
+    cmp_ok $left, '>', 1, "a clock at $step: started before the time";
+    my $state = sub { row('SELECT state FROM taskevents.reminders WHERE id = ?', $one)->{state} };
+    sleep $left - 0.7;
+    is $state->(), 'scheduled', '… still scheduled right before it';
+    ok eventually(15, sub { $state->() eq 'triggered' }), '… triggered after it';
+    ok eventually(30, sub { row('SELECT count(*) AS n FROM taskevents.notifications WHERE user_id = ?', $clocked)->{n} }), '… and told of';
+    ctl(httpd => 'stop');
+    extra('environment');
+    ctl(httpd => 'start');
+    came_once($clocked, $one, 5, "… a clock at $step");
+}
+
+extra('more.conf');
+ctl(httpd => 'restart');
+done_testing;
