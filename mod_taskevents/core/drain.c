@@ -98,25 +98,65 @@ static te_db_err_e park(te_drain_t *d, const te_sending_t *s,
     return err;
 }
 
+/* In place of none, or of the latest one if this one is earlier. */
+static void note_retry(te_drain_t *d, apr_time_t at)
+{
+    int i, place = 0;
+
+    for (i = 0; i < TE_DRAIN_RETRIES && d->retries[place] != 0; ++i) {
+        if (d->retries[i] == 0 || d->retries[i] > d->retries[place]) {
+            place = i;
+        }
+    }
+    if (d->retries[place] == 0 || d->retries[place] > at) {
+        d->retries[place] = at;
+    }
+}
+
+apr_time_t te_drain_next_retry(const te_drain_t *d)
+{
+    apr_time_t next = 0;
+    int i;
+
+    for (i = 0; i < TE_DRAIN_RETRIES; ++i) {
+        if (d->retries[i] != 0 && (next == 0 || d->retries[i] < next)) {
+            next = d->retries[i];
+        }
+    }
+    return next;
+}
+
+void te_drain_forget_due(te_drain_t *d)
+{
+    apr_time_t now = apr_time_now();
+    int i;
+
+    for (i = 0; i < TE_DRAIN_RETRIES; ++i) {
+        if (d->retries[i] <= now) {
+            d->retries[i] = 0;
+        }
+    }
+}
+
 static te_db_err_e postpone(te_drain_t *d, const te_sending_t *s, int alone,
                             const char *error)
 {
     int attempts = s->row->attempts + 1;
     apr_interval_time_t wait =
         d->transport->wait(attempts, (unsigned int)rand_r(d->seed));
-    apr_time_t retry_at;
+    te_db_err_e err;
 
     if (alone && wait > d->transport->longest_wait_alone) {
         wait = d->transport->longest_wait_alone;
     }
-    retry_at = apr_time_now() + wait;
-    if (d->retry_at == 0 || retry_at < d->retry_at) {
-        d->retry_at = retry_at;
-    }
     te_log(TE_LOG_WARNING, 0, "TE0504", "event %s failed (attempt %d) and is "
            "tried again in %d ms; the later events of its user wait: %s",
            s->row->event_id, attempts, (int)apr_time_as_msec(wait), error);
-    return te_outbox_failed(d->db, d->pool, s->row, wait, error);
+    err = te_outbox_failed(d->db, d->pool, s->row, wait, error);
+    /* counted from here, for the row's wait has begun by now: who came a
+     * moment before it is due would not see it */
+    note_retry(d, apr_time_now() + wait);
+    return err;
 }
 
 /* @param alone  nothing else of its wave was taken: it may be the broker, not

@@ -8,6 +8,8 @@
 #include "heads.h"
 #include "transport.h"
 
+#define TE_DRAIN_RETRIES 32
+
 typedef struct te_drain_t {
     const te_settings_t *settings;
     te_db_t *db;
@@ -19,10 +21,19 @@ typedef struct te_drain_t {
     const volatile apr_uint32_t *stopping;
 
     /* its own */
-    apr_time_t retry_at;                /* out: earliest wait it set, 0: none */
+    apr_time_t retries[TE_DRAIN_RETRIES];   /* when events that failed are
+                                             * due again, the first ones of
+                                             * many; 0: none */
     char held_topic[TE_TOPIC_COUNT][256];       /* not to be had ... */
     apr_time_t held_until[TE_TOPIC_COUNT];      /* ... until then */
 } te_drain_t;
+
+/* When an event that failed here is due again; 0: none. */
+apr_time_t te_drain_next_retry(const te_drain_t *drain);
+
+/* Forget those that are due by now: call it before the reading that finds
+ * them, or that leaves them to another process. */
+void te_drain_forget_due(te_drain_t *drain);
 
 /* Publish until nothing is due in the shards held, the transport does not
  * work, or the process stops. Order of a stream: an event is sent only after

@@ -54,11 +54,11 @@ static void wait_for_bell(te_publisher_t *pub)
     apr_time_t now = apr_time_now();
     apr_time_t until = now + LONGEST_SLEEP * 3 / 4
                        + rand_r(&pub->seed) % (LONGEST_SLEEP / 2);
+    apr_time_t retry_at = te_drain_next_retry(&pub->drain);
     int is_open = pub->breaker.state == TE_BREAKER_OPEN;
 
-    if (pub->drain.retry_at != 0 && pub->drain.retry_at < until) {
-        until = pub->drain.retry_at;
-        pub->drain.retry_at = 0;
+    if (retry_at != 0 && retry_at < until) {
+        until = retry_at;
     }
     if (is_open && pub->breaker.probe_at < until) {
         until = pub->breaker.probe_at;
@@ -178,6 +178,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 
     (void)thread;
     while (!is_stopping(pub)) {
+        te_drain_forget_due(&pub->drain);
         if (connection_ready(pub)) {
             err = publish(pub);
             if (err != TE_DB_OK) {

@@ -230,7 +230,7 @@ bench_written() { # WHAT
 bench_empty() { # DATABASE
     wait_for 20 bench_sql "$1" -c 'TRUNCATE taskevents.tasks, taskevents.series,
         taskevents.streams, taskevents.outbox, taskevents.processed_events,
-        taskevents.event_counts' 2>/dev/null ||
+        taskevents.event_counts, taskevents.reminders, taskevents.notifications' 2>/dev/null ||
         die "cannot empty the tables of $1"
 }
 

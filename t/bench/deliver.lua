@@ -13,12 +13,12 @@ local clients = tonumber(os.getenv("BENCH_CLIENTS"))
 local at = os.date("!%Y-%m-%dT%H:%M:%S.123456Z")
 local n = 0
 
-local function task(user, id, more)
+local function task(user, id, due, more)
     return string.format('{"id":%d,"user_id":"%s","title":"Water the plants",'
         .. '"description":"The ones on the balcony first",%s,"priority":"medium",'
-        .. '"tags":["home","garden"],"due_date":"2031-05-04T09:00:00Z",'
+        .. '"tags":["home","garden"],"due_date":%s,'
         .. '"time_zone":"UTC","created_at":"%s","updated_at":"%s"}',
-        id, user, more, at, at)
+        id, user, more, due, at, at)
 end
 
 local function event(type, user, id, data)
@@ -41,18 +41,18 @@ local function change()
     local user = math.random(users)
     n = n + 1
     if n % 2 == 0 then
-        return event("task.created", user, n, '"task":' .. task(user, n, open))
+        return event("task.created", user, n, '"task":' .. task(user, n, "null", open))
     end
     return event("task.updated", user, n,
         '"changes":{"title":{"old":"Water","new":"Water the plants"}},"task":'
-        .. task(user, n, open))
+        .. task(user, n, "null", open))
 end
 
 -- As series.sql numbers tasks and series.
 local function completion()
     n = n + 1
     local user, id = n % users + 1, 1000000000 + n
-    return event("task.completed", user, id, '"task":' .. task(user, id,
+    return event("task.completed", user, id, '"task":' .. task(user, id, '"2031-05-04T09:00:00Z"',
         string.format('"completed":true,"completed_at":"%s","is_recurring":true,'
             .. '"recurring_interval":"daily",'
             .. '"series_id":"00000000-0000-4000-8000-%012x","occurrence":1,'

@@ -81,10 +81,10 @@ sub bulk {
     ctl(daprd => 'restart');
 }
 
-# The user's handled events, in the order of their handling.
+# The user's handled events of tasks, in the order of their handling.
 sub history {
     my ($user) = @_;
-    my $sql = "SELECT event FROM taskevents.processed_events WHERE user_id = '$user' ORDER BY position";
+    my $sql = "SELECT event FROM taskevents.processed_events WHERE user_id = '$user' AND type LIKE 'task.%' ORDER BY position";
     open my $out, '-|', 'psql', '-XAtc', $sql, stack('TASKEVENTS_DSN') or die "psql: $!";
     my @events = map { json->decode($_) } <$out>;
     close $out or die "psql failed\n";

@@ -71,6 +71,8 @@ sub configure {
     ctl(httpd => 'restart');
 }
 
+my %seconds;    # started and not stopped, and by whom
+
 # Another httpd with the same database and sidecar, on ports of its own:
 # its URL, and code that stops it.
 sub second_httpd {
@@ -95,8 +97,12 @@ sub second_httpd {
     }
     my $url = 'http://127.0.0.1:' . $port{ stack('TASKEVENTS_URL') =~ /:(\d+)$/ ? $1 : die };
     eventually(30, sub { $http->get("$url/healthz")->{success} }) or die "no second httpd: see $run/second/out\n";
-    return ($url, sub { kill WINCH => $pid; waitpid $pid, 0; return $? });
+    $seconds{$pid} = $$;
+    return ($url, sub { delete $seconds{$pid}; kill WINCH => $pid; waitpid $pid, 0; return $? });
 }
+
+# Whatever comes, it does not outlive its test.
+END { kill TERM => grep { $seconds{$_} == $$ } keys %seconds }
 
 sub free_port {
     my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 0, Listen => 1) or die "bind: $!";
