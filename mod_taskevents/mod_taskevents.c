@@ -25,6 +25,7 @@
 #include "base/httpclient.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "core/alert.h"
 #include "core/forget.h"
 #include "core/jobs.h"
 #include "core/sweep.h"
@@ -35,6 +36,7 @@
 #include "http/reply.h"
 #include "http/router.h"
 #include "http/sections.h"
+#include "http/status.h"
 
 #define CLOSE_WAIT apr_time_from_sec(3)
 
@@ -126,6 +128,19 @@ static int check_topics(server_rec *s, const te_settings_t *settings)
     return OK;
 }
 
+/* Without any Require, nobody said who may use it: it stays shut. */
+static void warn_of_open_status(apr_pool_t *p, server_rec *main_server)
+{
+    const char *path = te_status_unguarded(p, ap_conftree);
+
+    if (path != NULL) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, main_server, "TE0014: "
+                     "<Location \"%s\"> sets the handler %s without any "
+                     "Require: it refuses to serve (403) until there is one",
+                     path, TE_STATUS_HANDLER);
+    }
+}
+
 static void warn_of_choices(apr_pool_t *p, server_rec *main_server)
 {
     const te_process_conf_t *process = te_server_conf(main_server)->process;
@@ -196,6 +211,13 @@ static int check_process(apr_pool_t *pconf, server_rec *s)
                      "or set TaskEventsDaprURL");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    if (process->settings.alert_url != NULL
+        && process->settings.alert_secrets[0].bytes == NULL) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "TE0015: "
+                     "TaskEventsAlertURL needs a TaskEventsAlertSecretFile: "
+                     "alerts are signed");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
     if (process->settings.reminder_late >= process->settings.reminder_lead) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "TE0016: "
                      "TaskEventsReminderLate is for tasks that are due within "
@@ -244,6 +266,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     }
     if (ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
         warn_of_choices(ptemp, s);
+        warn_of_open_status(ptemp, s);
     }
     return OK;
 }
@@ -253,14 +276,26 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
 /* What is done in the database beside requests and events. */
 static const te_chore_t chores[] = {
     {"forget", apr_time_from_sec(60), TE_CHORE_LOCK_FORGET, te_forget, NULL},
+    {"tidy", apr_time_from_sec(60), TE_CHORE_LOCK_TIDY, te_tidy,
+     te_tidy_create},
     {"sweep", apr_time_from_sec(1), TE_CHORE_LOCK_SWEEP, te_sweep, NULL},
 };
 
-/* What others are called for: they may be slow, so beside the ones above. */
+/* What calls others, who may be slow: apart from what is done in the
+ * database. The last one only where somebody wants alerts. */
 static const te_chore_t outside_chores[] = {
     {"jobs", apr_time_from_sec(1), TE_CHORE_LOCK_JOBS, te_jobs,
      te_jobs_create},
+    {"alert", apr_time_from_sec(2), TE_CHORE_LOCK_ALERT, te_alert,
+     te_alert_create},
 };
+
+static int count_outside_chores(const te_settings_t *settings)
+{
+    int all = (int)(sizeof outside_chores / sizeof outside_chores[0]);
+
+    return settings->alert_url != NULL ? all : all - 1;
+}
 
 static apr_status_t end_child(void *data)
 {
@@ -318,8 +353,7 @@ static apr_status_t start_child(apr_pool_t *pchild, te_app_t *starting)
         return rv;
     }
     return te_chores_start(&starting->outside_chores, outside_chores,
-                           (int)(sizeof outside_chores
-                                 / sizeof outside_chores[0]),
+                           count_outside_chores(starting->settings),
                            starting->settings, starting->db,
                            starting->publisher, pchild);
 }
@@ -403,11 +437,17 @@ static int note_location(request_rec *r)
     const core_dir_config *dir =
         ap_get_core_module_config(r->per_dir_config);
     const char *handler, *error = NULL;
+    int is_status;
 
     if (te_server_conf(r->server)->engine && dir->expr_handler != NULL) {
         handler = ap_expr_str_exec(r, dir->expr_handler, &error);
-        te_notes(r)->is_no_file = error == NULL && handler != NULL
-                                  && strcmp(handler, TE_HANDLER) == 0;
+        handler = error == NULL && handler != NULL ? handler : "";
+        is_status = strcmp(handler, TE_STATUS_HANDLER) == 0;
+        te_notes(r)->is_no_file = is_status
+                                  || strcmp(handler, TE_HANDLER) == 0;
+        if (is_status) {
+            te_access_claim_errors(r);
+        }
     }
     return DECLINED;
 }
@@ -434,7 +474,9 @@ static int serve(request_rec *r)
         return te_reply_unavailable(&req);
     }
     req.settings = req.app->settings;
-    req.match = te_router_match(r->pool, req.conf->prefix, r->uri);
+    req.match = strcmp(r->handler, TE_STATUS_HANDLER) == 0
+                    ? te_status_match(r)
+                    : te_router_match(r->pool, req.conf->prefix, r->uri);
     te_notes(r)->route = req.match.route;
     if (req.match.route == NULL) {
         return te_reply_problem(&req, HTTP_NOT_FOUND,
@@ -453,6 +495,10 @@ static int handler(request_rec *r)
         return DECLINED;
     }
     if (strcmp(r->handler, TE_HANDLER) == 0) {
+        return serve(r);
+    }
+    if (strcmp(r->handler, TE_STATUS_HANDLER) == 0) {
+        apr_table_setn(r->headers_out, "Cache-Control", "no-store");
         return serve(r);
     }
     return strcmp(r->handler, TE_METRICS_HANDLER) == 0 ? te_metrics_handler(r)

@@ -4,7 +4,7 @@ BEGIN;
 
 CREATE OR REPLACE FUNCTION taskevents.schema_version() RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN 3;
+    RETURN 4;
 
 DROP TABLE taskevents.notifications;
 DROP TABLE taskevents.reminders;

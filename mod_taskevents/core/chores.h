@@ -38,6 +38,8 @@ typedef struct te_chore_t {
 
 /* Numbers of chores, the same in every version. */
 #define TE_CHORE_LOCK_FORGET 16
+#define TE_CHORE_LOCK_TIDY 17
+#define TE_CHORE_LOCK_ALERT 18
 #define TE_CHORE_LOCK_SWEEP 20
 #define TE_CHORE_LOCK_JOBS 21
 

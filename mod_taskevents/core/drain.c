@@ -85,7 +85,8 @@ static te_db_err_e park(te_drain_t *d, const te_sending_t *s,
 {
     te_db_err_e err = te_outbox_park(d->db, d->pool, s->row,
                                      d->transport->stage,
-                                     d->settings->source, error);
+                                     d->settings->source, error,
+                                     d->settings->alert_url != NULL);
 
     if (err == TE_DB_OK) {
         te_metric_add(TE_METRIC_DEAD_LETTERS_MADE, d->transport->stage, NULL);

@@ -9,6 +9,7 @@
 #include "../base/text.h"
 #include "../base/timefmt.h"
 #include "../base/uuid.h"
+#include "../store/dead_letters.h"
 #include "effect.h"
 #include "reminder.h"
 #include "task.h"
@@ -47,6 +48,11 @@ static const known_type_t *find_type(const char *type)
     return NULL;
 }
 
+int te_event_is_known(const char *type)
+{
+    return find_type(type) != NULL;
+}
+
 /* One message on its way through. */
 typedef struct {
     te_handling_t h;
@@ -68,10 +74,33 @@ typedef struct {
 
 /* --- dead letters ------------------------------------------------------ */
 
+static void tell(apr_pool_t *p, const char *stage, const char *event_id,
+                 const char *reason, te_letter_kept_e kept)
+{
+    event_id = te_text_printable(p, event_id);
+    switch (kept) {
+    case TE_LETTER_NEW:
+        te_metric_add(TE_METRIC_DEAD_LETTERS_MADE, stage, NULL);
+        te_log(TE_LOG_ALERT, 0, "TE0401", "an event is a dead letter (%s) "
+               "and waits in taskevents.dead_letters: id %s, %s", stage,
+               event_id, reason);
+        break;
+    case TE_LETTER_COPY:
+        te_log(TE_LOG_INFO, 0, "TE0420", "a dead letter came again (%s) and "
+               "was counted: id %s, %s", stage, event_id, reason);
+        break;
+    case TE_LETTER_SETTLED:
+        te_log(TE_LOG_INFO, 0, "TE0421", "an event came as a dead letter (%s) "
+               "but had been handled: id %s", stage, event_id);
+        break;
+    }
+}
+
 te_db_err_e te_event_keep(const te_settings_t *settings, te_db_t *db,
                           apr_pool_t *p, const te_delivery_t *delivery,
                           const char *stage, const char *reason)
 {
+    te_letter_kept_e kept = TE_LETTER_NEW;
     te_dead_letter_t letter;
     te_db_err_e err;
 
@@ -90,25 +119,34 @@ te_db_err_e te_event_keep(const te_settings_t *settings, te_db_t *db,
     letter.full_size = delivery->full_size;
     letter.reason = reason;
     letter.attempts = 1;
+    letter.partition = delivery->partition;
+    letter.offset = delivery->offset;
+    letter.alert = settings->alert_url != NULL;
     err = delivery->row ? te_outbox_park(db, p, delivery->row, stage,
-                                         settings->source, reason)
-                        : te_inbox_dead_letter(db, p, &letter);
+                                         settings->source, reason,
+                                         letter.alert)
+                        : te_inbox_dead_letter(db, p, &letter, &kept);
     if (err == TE_DB_OK) {
-        te_metric_add(TE_METRIC_DEAD_LETTERS_MADE, stage, NULL);
-        te_log(TE_LOG_ALERT, 0, "TE0401", "an event is a dead letter (%s) "
-               "and waits in taskevents.dead_letters: id %s, %s", stage,
-               delivery->row ? delivery->row->event_id
-                             : te_text_printable(p, letter.event_id),
-               reason);
+        tell(p, stage, delivery->row ? delivery->row->event_id
+                                     : letter.event_id, reason, kept);
     }
     return err;
 }
 
 static te_db_err_e keep(message_t *m, const char *stage, const char *reason)
 {
-    te_db_err_e err = te_event_keep(m->h.settings, m->h.db, m->h.pool,
-                                    m->delivery, stage, reason);
+    te_redrive_t *redrive = m->delivery->redrive;
+    te_db_err_e err;
 
+    if (redrive != NULL) {
+        redrive->reason = reason;
+        err = te_letters_failed(m->h.db, m->h.pool, redrive->letter,
+                                redrive->by, reason);
+    }
+    else {
+        err = te_event_keep(m->h.settings, m->h.db, m->h.pool, m->delivery,
+                            stage, reason);
+    }
     m->delivery->outcome = TE_EVENT_KEPT;
     m->delivery->done = err == TE_DB_OK;
     return err;
@@ -158,7 +196,7 @@ static int is_too_old(const message_t *m)
 
     return memory > 0 && m->h.event->time != TE_TIME_NONE
            && m->h.event->time < apr_time_now() - memory
-           && m->delivery->row == NULL && !m->delivery->redriven;
+           && m->delivery->row == NULL && m->delivery->redrive == NULL;
 }
 
 static te_db_err_e receive_old(message_t *m)
@@ -287,7 +325,8 @@ static int list_seen(batch_t *b, te_seen_t *seen)
         seen[n].event = event->text;
         seen[n].time = event->time != TE_TIME_NONE ? event->time
                                                    : apr_time_now();
-        seen[n].hold = m->wanted;
+        /* the letter of a redrive is closed in this transaction */
+        seen[n].hold = m->wanted || m->delivery->redrive != NULL;
         seen[n++].series_id = m->h.said ? m->h.said->series_id : NULL;
     }
     return n;
@@ -361,11 +400,33 @@ static void note_outcomes(batch_t *b, const te_seen_t *seen)
     }
 }
 
+/* With the letter of a redrive closed by somebody else in the meantime, there
+ * is nothing to do. */
+static te_db_err_e close_letter(batch_t *b, int *closed)
+{
+    te_delivery_t *delivery = b->messages[0].delivery;
+    int was_open;
+    te_db_err_e err = te_letters_close(b->db, b->pool,
+                                       delivery->redrive->letter,
+                                       TE_LETTER_REDRIVEN,
+                                       delivery->redrive->by, "handled",
+                                       &was_open);
+
+    *closed = err == TE_DB_OK && !was_open;
+    if (*closed) {
+        te_db_rollback(b->db);
+        apr_array_clear(b->follow_ups);
+        delivery->outcome = TE_EVENT_CLOSED;
+        delivery->done = 1;
+    }
+    return err;
+}
+
 static te_db_err_e transact(batch_t *b, int again)
 {
     te_seen_t *seen = apr_pcalloc(b->pool, (apr_size_t)b->n * sizeof *seen);
     const te_outbox_row_t *row = b->messages[0].delivery->row;
-    int n = list_seen(b, seen), open = 0;
+    int n = list_seen(b, seen), open = 0, closed = 0;
     te_db_err_e err;
 
     if (n == 0) {
@@ -375,15 +436,19 @@ static te_db_err_e transact(batch_t *b, int again)
     err = te_inbox_mark(b->db, b->pool, seen, n, row, again, &open);
     if (err == TE_DB_OK && open) {
         err = apply_all(b, seen);
-        if (err == TE_DB_OK) {
+        if (err == TE_DB_OK && seen->is_new
+            && b->messages[0].delivery->redrive != NULL) {
+            err = close_letter(b, &closed);
+        }
+        if (err == TE_DB_OK && !closed) {
             err = te_outbox_finish(b->db, b->pool, b->follow_ups, row);
         }
     }
-    if (err == TE_DB_OK) {
+    if (err == TE_DB_OK && !closed) {
         note_outcomes(b, seen);
         count_reminders(b->follow_ups);
     }
-    else {
+    else if (err != TE_DB_OK) {
         te_db_rollback(b->db);
     }
     return err;
@@ -395,7 +460,8 @@ static void count(const message_t *m, te_db_err_e err, int n)
 {
     static const char *const words[] = {
         [TE_EVENT_HANDLED] = "handled", [TE_EVENT_DUPLICATE] = "duplicate",
-        [TE_EVENT_IGNORED] = "ignored", [TE_EVENT_KEPT] = "dead_letter"};
+        [TE_EVENT_IGNORED] = "ignored", [TE_EVENT_KEPT] = "dead_letter",
+        [TE_EVENT_CLOSED] = "duplicate"};
     const char *type = m->h.event ? m->h.event->type : NULL;
 
     if (m->delivery->done && !m->was_done) {

@@ -11,9 +11,19 @@ typedef enum {
     TE_EVENT_HANDLED,           /* effects applied */
     TE_EVENT_DUPLICATE,         /* handled before: nothing done */
     TE_EVENT_IGNORED,           /* none of ours: logged only */
-    TE_EVENT_KEPT               /* a dead letter now: malformed, of a type
+    TE_EVENT_KEPT,              /* a dead letter now: malformed, of a type
                                  * that a newer version writes, or too old */
+    TE_EVENT_CLOSED             /* its dead letter was closed meanwhile:
+                                 * nothing done */
 } te_event_outcome_e;
+
+/* The dead letter whose event is handled again: the transaction closes it. One
+ * that still cannot be handled is counted up instead of kept anew. */
+typedef struct te_redrive_t {
+    apr_int64_t letter;
+    const char *by;
+    const char *reason;                 /* out: why it was kept */
+} te_redrive_t;
 
 typedef struct te_delivery_t {
     const char *bytes;                  /* the message as it came */
@@ -22,8 +32,9 @@ typedef struct te_delivery_t {
     const char *topic;
     const te_outbox_row_t *row;         /* local transport: the outbox row
                                          * that this transaction removes */
-    int redriven;                       /* an operator wants it handled,
-                                         * however old it is */
+    const char *partition, *offset;     /* of the record, in digits; NULL:
+                                         * not told */
+    te_redrive_t *redrive;              /* NULL: it comes from a topic */
 
     int done;                           /* what came of it: nothing left to
                                          * do, */
@@ -43,9 +54,12 @@ te_db_err_e te_event_handle(const te_settings_t *settings, te_db_pool_t *ids,
                             const te_delivery_t *delivery,
                             te_event_outcome_e *outcome, int *followed);
 
+/* Whether events of this type are handled. */
+int te_event_is_known(const char *type);
+
 /* Handle several, in this order and in one transaction: all of them, or none
  * but those that are `done` without it (kept, ignored). Those that are done
- * already are left alone. Only one alone may have a row. When it fails, one by
+ * already are left alone. Only one alone may have a row or a redrive. When it fails, one by
  * one may tell which it is. */
 te_db_err_e te_events_handle(const te_settings_t *settings, te_db_pool_t *ids,
                              te_db_t *db, apr_pool_t *p,

@@ -3,6 +3,7 @@
 #ifndef TE_CORE_SETTINGS_H
 #define TE_CORE_SETTINGS_H
 
+#include "../base/webhook.h"
 #include "../store/db.h"
 
 typedef enum {
@@ -33,7 +34,10 @@ typedef struct te_settings_t {
     int catch_up_skip;                  /* TaskEventsCatchUp Skip */
     apr_interval_time_t keep_answers;   /* of Idempotency-Key */
     apr_interval_time_t keep_history;   /* of handled events; 0: for ever */
-    apr_interval_time_t keep_notifications;
+    apr_interval_time_t keep_letters, keep_notifications;
+    const char *alert_url;              /* NULL: nobody is told */
+    te_webhook_secret_t alert_secrets[2];       /* two while one replaces
+                                                 * the other */
     apr_interval_time_t reminder_lead;
     apr_interval_time_t reminder_late;  /* 0: off */
     int jobs;                           /* a scheduler has jobs for them */

@@ -12,6 +12,9 @@
 
 #include "../base/text.h"
 #include "reply.h"
+#include "status.h"
+
+extern module AP_MODULE_DECLARE_DATA taskevents_module;
 
 APLOG_USE_MODULE(taskevents);
 
@@ -165,6 +168,20 @@ static int refuse(te_req_t *req, const char *provider)
                             te_problem_detail(HTTP_FORBIDDEN));
 }
 
+/* Any Require will do, also one of an outer section; none at all is no
+ * decision of anybody's. */
+static int refuse_open(te_req_t *req)
+{
+    if (te_app_tell_once(req->app, apr_psprintf(req->pool, "%pp/status",
+                                                req->r->server))) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, req->r, "TE0302: %s is shut: "
+                      "there is no Require for it; say who may use it, such "
+                      "as 'Require local'", TE_STATUS_HANDLER);
+    }
+    return te_reply_problem(req, HTTP_FORBIDDEN,
+                            te_problem_detail(HTTP_FORBIDDEN));
+}
+
 int te_access_check(te_req_t *req)
 {
     const te_notes_t *notes = te_notes(req->r);
@@ -189,6 +206,8 @@ int te_access_check(te_req_t *req)
             return OK;
         }
         return refuse(req, "taskevents-owner");
+    case TE_AREA_STATUS:
+        return ap_some_auth_required(req->r) ? OK : refuse_open(req);
     case TE_AREA_NONE:
         break;
     }
@@ -200,14 +219,15 @@ int te_access_check(te_req_t *req)
 static int is_ours(request_rec *r)
 {
     const te_server_conf_t *conf = te_server_conf(r->server);
+    const te_notes_t *notes = ap_get_module_config(r->request_config,
+                                                   &taskevents_module);
 
-    return conf->engine == 1 && r->uri != NULL
-           && te_router_is_ours(conf->prefix, r->uri);
+    return conf->engine == 1
+           && ((r->uri != NULL && te_router_is_ours(conf->prefix, r->uri))
+               || (notes != NULL && notes->is_no_file));
 }
 
-/* An ErrorDocument of the whole server must not replace our problems: a text
- * of the request's own comes before it. */
-static int claim_errors(request_rec *r)
+void te_access_claim_errors(request_rec *r)
 {
     static const int statuses[] = {
         HTTP_BAD_REQUEST, HTTP_UNAUTHORIZED, HTTP_FORBIDDEN, HTTP_NOT_FOUND,
@@ -217,10 +237,16 @@ static int claim_errors(request_rec *r)
         HTTP_SERVICE_UNAVAILABLE};
     apr_size_t i;
 
+    for (i = 0; i < sizeof statuses / sizeof statuses[0]; ++i) {
+        ap_custom_response(r, statuses[i], "refused");
+    }
+}
+
+/* Those of our paths; who is ours by its <Location> is known later. */
+static int claim_errors(request_rec *r)
+{
     if (is_ours(r)) {
-        for (i = 0; i < sizeof statuses / sizeof statuses[0]; ++i) {
-            ap_custom_response(r, statuses[i], "refused");
-        }
+        te_access_claim_errors(r);
     }
     return DECLINED;
 }

@@ -190,6 +190,28 @@ static int deliver_all(te_req_t *req, const te_delivery_t *whole,
     return answer_all(req, entries, &batch, err);
 }
 
+static const char *digits(te_req_t *req, const char *header, apr_size_t most)
+{
+    const char *text = apr_table_get(req->r->headers_in, header);
+    apr_size_t n = text ? strlen(text) : 0;
+
+    return n > 0 && n <= most && strspn(text, "0123456789") == n ? text
+                                                                 : NULL;
+}
+
+/* Where the record stood. On the dead-letter route these headers are the
+ * original record's: the sidecar copies them along with it. */
+static void read_record(te_req_t *req, te_delivery_t *delivery)
+{
+    const char *topic = apr_table_get(req->r->headers_in, "__topic");
+
+    if (topic != NULL && te_topic_valid(topic)) {
+        delivery->topic = topic;
+    }
+    delivery->partition = digits(req, "__partition", 9);
+    delivery->offset = digits(req, "__offset", 18);
+}
+
 /* --- routes ------------------------------------------------------------ */
 
 static int deliver(te_req_t *req, te_topic_e topic, te_work_fn *what)
@@ -204,6 +226,7 @@ static int deliver(te_req_t *req, te_topic_e topic, te_work_fn *what)
     }
     memset(&delivery, 0, sizeof delivery);
     delivery.topic = req->settings->topics[topic];
+    read_record(req, &delivery);
     if (!te_request_head(req, BODY_MAX, &delivery.bytes, &delivery.size,
                          &delivery.full_size)) {
         return te_reply_empty(req, HTTP_INTERNAL_SERVER_ERROR);

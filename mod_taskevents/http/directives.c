@@ -14,6 +14,8 @@ extern module AP_MODULE_DECLARE_DATA taskevents_module;
 #define PREFIX_DEFAULT "/api"
 #define MAX_BODY_DEFAULT (64 * 1024)
 #define TOKEN_FILE_MAX 8192
+#define DAYS(n) apr_time_from_sec((apr_int64_t)(n) * 86400)
+#define LEAD_MAX apr_time_from_sec((apr_int64_t)366 * 86400)
 
 te_server_conf_t *te_server_conf(const server_rec *s)
 {
@@ -40,10 +42,11 @@ static te_process_conf_t *process_defaults(apr_pool_t *p)
     settings->breaker_failures = 5;
     settings->breaker_cooldown = apr_time_from_sec(1);
     settings->keep_answers = apr_time_from_sec(24 * 3600);
-    settings->keep_notifications = apr_time_from_sec(90 * 86400);
+    settings->keep_history = DAYS(30);
+    settings->keep_letters = DAYS(30);
+    settings->keep_notifications = DAYS(90);
     settings->reminder_lead = apr_time_from_sec(24 * 3600);
     settings->jobs = -1;
-    settings->keep_history = apr_time_from_sec(30 * 86400);
     return process;
 }
 
@@ -274,6 +277,55 @@ static const char *read_tokens(cmd_parms *cmd, const char *arg,
                                  "empty");
 }
 
+/* It may hold a secret of the receiver's: it is not repeated. */
+static const char *set_alert_url(cmd_parms *cmd, void *dir, const char *arg)
+{
+    apr_uri_t uri;
+    const char *c;
+
+    (void)dir;
+    MAIN_ONLY(cmd);
+    for (c = arg; *c > ' ' && *c < 0x7f; ++c) {
+    }
+    if (*c != '\0' || apr_uri_parse(cmd->pool, arg, &uri) != APR_SUCCESS
+        || uri.scheme == NULL || uri.hostname == NULL
+        || *uri.hostname == '\0'
+        || (strcmp(uri.scheme, "http") != 0
+            && strcmp(uri.scheme, "https") != 0)
+        || uri.fragment != NULL || uri.user != NULL) {
+        return apr_psprintf(cmd->pool, "%s: the value is not allowed; it "
+                            "takes an http or https URL without user and "
+                            "fragment, such as "
+                            "https://alerts.example/taskevents",
+                            cmd->cmd->name);
+    }
+    settings_of(cmd)->alert_url = arg;
+    return NULL;
+}
+
+static const char *set_alert_secret_file(cmd_parms *cmd, void *dir,
+                                         const char *arg)
+{
+    const char *tokens[2] = {NULL, NULL}, *message;
+    te_settings_t *settings;
+    int i;
+
+    (void)dir;
+    MAIN_ONLY(cmd);
+    settings = settings_of(cmd);
+    memset(settings->alert_secrets, 0, sizeof settings->alert_secrets);
+    message = read_tokens(cmd, arg, tokens, 2);
+    for (i = 0; i < 2 && message == NULL && tokens[i] != NULL; ++i) {
+        if (!te_webhook_secret(cmd->pool, tokens[i],
+                               &settings->alert_secrets[i])) {
+            message = refuse(cmd, arg, "a file with one secret, or two while "
+                             "one replaces the other: 'whsec_' and base64 of "
+                             "24 to 64 random bytes");
+        }
+    }
+    return message;
+}
+
 static const char *set_dapr_token_file(cmd_parms *cmd, void *dir,
                                        const char *arg)
 {
@@ -293,8 +345,7 @@ static const char *set_app_token_file(cmd_parms *cmd, void *dir,
     return read_tokens(cmd, arg, process->app_tokens, 2);
 }
 
-/* Names that stand in URLs and in Kafka: its own rule for topics. */
-static int is_name(const char *text)
+int te_topic_valid(const char *text)
 {
     apr_size_t n = strlen(text);
 
@@ -310,7 +361,7 @@ static const char *set_pubsub(cmd_parms *cmd, void *dir, const char *arg)
 {
     (void)dir;
     MAIN_ONLY(cmd);
-    if (!is_name(arg)) {
+    if (!te_topic_valid(arg)) {
         return refuse(cmd, arg, NAME_ALLOWED);
     }
     settings_of(cmd)->pubsub = arg;
@@ -328,7 +379,7 @@ static const char *set_topic(cmd_parms *cmd, void *dir, const char *which,
     MAIN_ONLY(cmd);
     /* the counters of a user's streams go by the topics' names, and the
      * history has one of its own */
-    if (!is_name(name) || strcmp(name, TE_HISTORY_STREAM) == 0) {
+    if (!te_topic_valid(name) || strcmp(name, TE_HISTORY_STREAM) == 0) {
         return refuse(cmd, name, NAME_ALLOWED ", but not "
                       TE_HISTORY_STREAM);
     }
@@ -426,8 +477,6 @@ static const char *set_catch_up(cmd_parms *cmd, void *dir, const char *arg)
     return NULL;
 }
 
-#define LEAD_MAX apr_time_from_sec((apr_int64_t)366 * 86400)
-
 static const char *set_reminder_lead(cmd_parms *cmd, void *dir,
                                      const char *arg)
 {
@@ -464,21 +513,45 @@ static const char *set_jobs(cmd_parms *cmd, void *dir, int on)
     return NULL;
 }
 
+/* The history is what copies of an event are told by: it must outlive what
+ * Kafka may deliver again, which is kept for 7 days and more. */
+static const char *keep_for(cmd_parms *cmd, te_settings_t *settings,
+                            const char *which, const char *time)
+{
+    const struct {
+        const char *word;
+        apr_interval_time_t *kept, least, most;
+        const char *allowed;
+    } kinds[] = {
+        {"history", &settings->keep_history, DAYS(8), DAYS(3660),
+         "history, and a time from 8 to 3660 days: it is the memory of which "
+         "events were handled, and must outlive what the broker keeps"},
+        {"deadletters", &settings->keep_letters, DAYS(1), DAYS(3660),
+         "deadletters, and a time from 1 to 3660 days"},
+        {"notifications", &settings->keep_notifications, DAYS(1), DAYS(3660),
+         "notifications, and a time from 1 to 3660 days"},
+        {"idempotency", &settings->keep_answers, apr_time_from_sec(60),
+         DAYS(30), "idempotency, and a time from 1 minute to 30 days"},
+    };
+    apr_size_t i;
+
+    for (i = 0; i < sizeof kinds / sizeof kinds[0]; ++i) {
+        if (ap_cstr_casecmp(which, kinds[i].word) == 0) {
+            return !duration(time, kinds[i].least, kinds[i].kept)
+                           || *kinds[i].kept > kinds[i].most
+                       ? refuse(cmd, time, kinds[i].allowed) : NULL;
+        }
+    }
+    return refuse(cmd, which, "history, deadletters, notifications or "
+                  "idempotency, and a time");
+}
+
 static const char *set_retention(cmd_parms *cmd, void *dir,
                                  const char *which, const char *time)
 {
     (void)dir;
     MAIN_ONLY(cmd);
-    if (ap_cstr_casecmp(which, "idempotency") != 0) {
-        return refuse(cmd, which, "idempotency, and a time");
-    }
-    if (!duration(time, apr_time_from_sec(60),
-                  &settings_of(cmd)->keep_answers)
-        || settings_of(cmd)->keep_answers > apr_time_from_sec(30 * 86400)) {
-        return refuse(cmd, time, "idempotency, and a time from 1 minute to "
-                      "30 days");
-    }
-    return NULL;
+    return keep_for(cmd, settings_of(cmd), which, time);
 }
 
 /* The value may hold a password: it is not repeated. */
@@ -573,7 +646,12 @@ const command_rec te_directives[] = {
     AP_INIT_FLAG("TaskEventsJobs", set_jobs, NULL, RSRC_CONF,
                  "On or Off: a Dapr job for each reminder (On with dapr)"),
     AP_INIT_TAKE2("TaskEventsRetention", set_retention, NULL, RSRC_CONF,
-                  "idempotency, and how long answers are kept (24h)"),
+                  "history (30d), deadletters (30d), notifications (90d) or "
+                  "idempotency (24h), and how long they are kept"),
+    AP_INIT_TAKE1("TaskEventsAlertURL", set_alert_url, NULL, RSRC_CONF,
+                  "URL that is told of each new dead letter"),
+    AP_INIT_TAKE1("TaskEventsAlertSecretFile", set_alert_secret_file, NULL,
+                  RSRC_CONF, "file with the secret that signs alerts"),
     AP_INIT_TAKE1("TaskEventsDatabase", set_database, NULL, RSRC_CONF,
                   "libpq connection string"),
     AP_INIT_TAKE3("TaskEventsPool", set_pool, NULL, RSRC_CONF,

@@ -38,6 +38,9 @@ te_server_conf_t *te_server_conf(const server_rec *s);
  * store/statements.c. No topic can have it. */
 #define TE_HISTORY_STREAM "history"
 
+/* Names that stand in URLs and in Kafka: its own rule for topics. */
+int te_topic_valid(const char *text);
+
 /* Defaults that come last, after the whole configuration was read: those of
  * the environment, and what was not said anywhere. */
 void te_conf_finish(apr_pool_t *p, server_rec *main_server);

@@ -196,7 +196,9 @@ int te_request_json(te_req_t *req, te_body_e kind, json_t **value)
                                       "application/json.");
     }
     status = te_request_body(req, req->conf->max_body, &bytes, &size);
-    if (status != OK || (kind == TE_BODY_OPTIONAL && size == 0)) {
+    if (status != OK
+        || (size == 0 && (kind == TE_BODY_OPTIONAL
+                          || kind == TE_BODY_MAYBE_EMPTY))) {
         return status;
     }
     *value = te_json_parse(req->pool, bytes, size, &detail);

@@ -54,6 +54,7 @@ int te_request_head(te_req_t *req, apr_size_t cap, const char **bytes,
 typedef enum {
     TE_BODY_JSON,               /* application/json */
     TE_BODY_OPTIONAL,           /* the same, or nothing at all */
+    TE_BODY_MAYBE_EMPTY,        /* said to be it, but maybe without bytes */
     TE_BODY_PATCH               /* application/merge-patch+json too */
 } te_body_e;
 

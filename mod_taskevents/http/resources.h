@@ -12,6 +12,16 @@ te_route_fn te_tasks_create_route, te_tasks_get_route,
 /* task_list.c */
 te_route_fn te_tasks_list_route, te_tasks_occurrences_route;
 
+/* history.c, stats.c */
+te_route_fn te_history_route, te_stats_route;
+
+/* status.c */
+te_route_fn te_status;
+
+/* dead_letters.c */
+te_route_fn te_letters_route, te_letter_route, te_letters_redrive_route,
+    te_letter_redrive_route, te_letter_discard_route;
+
 /* subscriptions.c */
 te_route_fn te_subscribe;
 

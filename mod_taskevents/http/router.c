@@ -27,12 +27,30 @@ static const te_route_t routes[] = {
      .post = te_tasks_complete_route},
     {"task_occurrences", "{prefix}/{user}/tasks/{id}/occurrences",
      TE_AREA_TASKS, .get = te_tasks_occurrences_route},
+    {"stats", "{prefix}/{user}/stats", TE_AREA_TASKS, .get = te_stats_route},
+    {"events", "{prefix}/{user}/events", TE_AREA_TASKS,
+     .get = te_history_route},
     {"notifications", "{prefix}/{user}/notifications", TE_AREA_TASKS,
      .get = te_notifications_list_route},
     {"notifications_read", "{prefix}/{user}/notifications/read",
      TE_AREA_TASKS, .post = te_notifications_read_route},
     {"notification", "{prefix}/{user}/notifications/{id}", TE_AREA_TASKS,
      .patch = te_notifications_patch_route},
+};
+
+/* What SetHandler taskevents-status serves; the prefix is its location. */
+static const te_route_t status_routes[] = {
+    {"status", "{prefix}", TE_AREA_STATUS, .get = te_status},
+    {"dead_letters", "{prefix}/dead-letters", TE_AREA_STATUS,
+     .get = te_letters_route},
+    {"dead_letters_redrive", "{prefix}/dead-letters/redrive", TE_AREA_STATUS,
+     .post = te_letters_redrive_route},
+    {"dead_letter", "{prefix}/dead-letters/{id}", TE_AREA_STATUS,
+     .get = te_letter_route},
+    {"dead_letter_redrive", "{prefix}/dead-letters/{id}/redrive",
+     TE_AREA_STATUS, .post = te_letter_redrive_route},
+    {"dead_letter_discard", "{prefix}/dead-letters/{id}/discard",
+     TE_AREA_STATUS, .post = te_letter_discard_route},
 };
 
 /* The first part of *path, which moves behind it. */
@@ -80,21 +98,39 @@ static int matches(apr_pool_t *p, const char *prefix, const char *pattern,
     return *pattern == '\0' && *path == '\0';
 }
 
-te_match_t te_router_match(apr_pool_t *p, const char *prefix,
-                           const char *path)
+static te_match_t find(const te_route_t *table, apr_size_t n, apr_pool_t *p,
+                       const char *prefix, const char *path)
 {
     te_match_t match;
     apr_size_t i;
 
-    for (i = 0; i < sizeof routes / sizeof routes[0]; ++i) {
+    for (i = 0; i < n; ++i) {
         memset(&match, 0, sizeof match);
-        if (matches(p, prefix, routes[i].pattern, path, &match)) {
-            match.route = &routes[i];
+        if (matches(p, prefix, table[i].pattern, path, &match)) {
+            match.route = &table[i];
             return match;
         }
     }
     memset(&match, 0, sizeof match);
     return match;
+}
+
+te_match_t te_router_match(apr_pool_t *p, const char *prefix,
+                           const char *path)
+{
+    return find(routes, sizeof routes / sizeof routes[0], p, prefix, path);
+}
+
+te_match_t te_router_match_status(apr_pool_t *p, const char *location,
+                                  const char *path)
+{
+    apr_size_t n = strlen(path);
+
+    if (n > 0 && path[n - 1] == '/' && strlen(location) == n - 1) {
+        path = location;        /* the location itself, with a slash */
+    }
+    return find(status_routes, sizeof status_routes / sizeof status_routes[0],
+                p, location, path);
 }
 
 static int is_below(const char *path, const char *prefix)
@@ -114,15 +150,20 @@ int te_router_is_ours(const char *prefix, const char *path)
 
 const char *const *te_router_names(apr_pool_t *p, int *n)
 {
-    int i, routes_n = (int)(sizeof routes / sizeof routes[0]);
+    const apr_size_t n_routes = sizeof routes / sizeof routes[0];
+    const apr_size_t n_status = sizeof status_routes / sizeof status_routes[0];
     const char **names = apr_palloc(p, sizeof(*names)
-                                           * (apr_size_t)(routes_n + 1));
+                                           * (n_routes + n_status + 1));
+    apr_size_t i, at = 0;
 
-    for (i = 0; i < routes_n; ++i) {
-        names[i] = routes[i].name;
+    for (i = 0; i < n_routes; ++i) {
+        names[at++] = routes[i].name;
     }
-    names[i] = "other";
-    *n = routes_n + 1;
+    for (i = 0; i < n_status; ++i) {
+        names[at++] = status_routes[i].name;
+    }
+    names[at++] = "other";
+    *n = (int)at;
     return names;
 }
 

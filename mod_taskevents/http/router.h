@@ -11,6 +11,7 @@ typedef enum {
     TE_AREA_NONE,               /* not a path of ours */
     TE_AREA_TASKS,              /* a user's own */
     TE_AREA_SIDECAR,            /* the Dapr sidecar's */
+    TE_AREA_STATUS,             /* the operator's */
     TE_AREA_OPEN                /* anybody's */
 } te_area_e;
 
@@ -34,6 +35,10 @@ typedef struct te_match_t {
  * {user} part is no user id has no route. */
 te_match_t te_router_match(apr_pool_t *p, const char *prefix,
                            const char *path);
+
+/* Same for what is below the location of the status handler. */
+te_match_t te_router_match_status(apr_pool_t *p, const char *location,
+                                  const char *path);
 
 /* Whether a path is one that this module answers for, found or not. */
 int te_router_is_ours(const char *prefix, const char *path);

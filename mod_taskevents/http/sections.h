@@ -14,6 +14,11 @@
 int te_sections_map(apr_pool_t *p, const ap_directive_t *tree,
                     const char *path);
 
+/* The path of a <Location> that sets this handler while no section of its
+ * server that covers it has any Require; NULL: none. */
+const char *te_sections_open(apr_pool_t *p, const ap_directive_t *tree,
+                             const char *handler);
+
 /* Whether some server (the main one or a <VirtualHost>) gives path to our
  * handler without requiring `provider` for it. */
 int te_sections_unguarded(apr_pool_t *p, const ap_directive_t *tree,

@@ -71,13 +71,3 @@ te_db_err_e te_key_answer(te_db_t *db, apr_pool_t *p, const te_key_t *key,
     params[7] = answer->body;
     return te_db_run(db, TE_KEY_PUT, TE_TX_COMMIT, params, &r);
 }
-
-te_db_err_e te_keys_forget(te_db_t *db, apr_pool_t *p,
-                           apr_interval_time_t keep)
-{
-    const char *params[1];
-    PGresult *r;
-
-    params[0] = te_db_from_int64(p, apr_time_sec(keep));
-    return te_db_run(db, TE_KEYS_FORGET, TE_TX_NONE, params, &r);
-}

@@ -37,8 +37,4 @@ te_db_err_e te_key_claim(te_db_t *db, apr_pool_t *p, const te_key_t *key,
 te_db_err_e te_key_answer(te_db_t *db, apr_pool_t *p, const te_key_t *key,
                           const te_stored_answer_t *answer);
 
-/* Forget some of the answers that are older than `keep`. */
-te_db_err_e te_keys_forget(te_db_t *db, apr_pool_t *p,
-                           apr_interval_time_t keep);
-
 #endif

@@ -198,9 +198,11 @@ te_db_err_e te_inbox_known(te_db_t *db, const char *source, const char *id,
 /* --- dead letters ------------------------------------------------------ */
 
 te_db_err_e te_inbox_dead_letter(te_db_t *db, apr_pool_t *p,
-                                 const te_dead_letter_t *letter)
+                                 const te_dead_letter_t *letter,
+                                 te_letter_kept_e *kept)
 {
-    const char *params[9];
+    const char *params[12];
+    te_db_err_e err;
     PGresult *r;
 
     params[0] = letter->stage;
@@ -212,7 +214,16 @@ te_db_err_e te_inbox_dead_letter(te_db_t *db, apr_pool_t *p,
     params[6] = te_db_from_int64(p, letter->full_size);
     params[7] = letter->reason;
     params[8] = te_db_from_int64(p, letter->attempts);
-    return te_db_run(db, TE_DEAD_LETTER, TE_TX_NONE, params, &r);
+    params[9] = letter->partition;
+    params[10] = letter->offset;
+    params[11] = letter->alert ? "pending" : "none";
+    err = te_db_run(db, TE_DEAD_LETTER, TE_TX_NONE, params, &r);
+    if (err == TE_DB_OK) {
+        *kept = PQgetvalue(r, 0, 0)[0] != 't' ? TE_LETTER_COPY
+                : PQgetvalue(r, 0, 1)[0] != 't' ? TE_LETTER_SETTLED
+                                                : TE_LETTER_NEW;
+    }
+    return err;
 }
 
 te_db_err_e te_inbox_dead_letter_counts(te_db_t *db,

@@ -50,11 +50,20 @@ typedef struct te_dead_letter_t {
     apr_off_t full_size;                /* of the message as it came */
     const char *reason;
     int attempts;
+    const char *partition, *offset;     /* of the record; NULL: not told */
+    int alert;                          /* somebody wants to be told */
 } te_dead_letter_t;
+
+typedef enum {
+    TE_LETTER_NEW,
+    TE_LETTER_COPY,             /* it was there: counted up */
+    TE_LETTER_SETTLED           /* its event was handled before: closed */
+} te_letter_kept_e;
 
 /* Keep it, at once and durably. */
 te_db_err_e te_inbox_dead_letter(te_db_t *db, apr_pool_t *p,
-                                 const te_dead_letter_t *letter);
+                                 const te_dead_letter_t *letter,
+                                 te_letter_kept_e *kept);
 
 /* How many dead letters are in each state that they can be in. */
 typedef struct te_dead_letter_counts_t {

@@ -114,13 +114,3 @@ te_db_err_e te_notifications_mark_all(te_db_t *db, const char *user_id,
     *n = err == TE_DB_OK ? te_db_int64(r, 0, 0) : 0;
     return err;
 }
-
-te_db_err_e te_notifications_forget(te_db_t *db, apr_pool_t *p,
-                                    apr_interval_time_t kept)
-{
-    const char *params[1];
-    PGresult *r;
-
-    params[0] = te_db_from_int64(p, apr_time_sec(kept));
-    return te_db_run(db, TE_NOTIFICATIONS_FORGET, TE_TX_NONE, params, &r);
-}

@@ -55,8 +55,4 @@ te_db_err_e te_notification_mark(te_db_t *db, apr_pool_t *p,
 te_db_err_e te_notifications_mark_all(te_db_t *db, const char *user_id,
                                       apr_int64_t *n);
 
-/* Forget some that are older than that. */
-te_db_err_e te_notifications_forget(te_db_t *db, apr_pool_t *p,
-                                    apr_interval_time_t kept);
-
 #endif

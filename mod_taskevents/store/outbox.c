@@ -229,15 +229,17 @@ te_db_err_e te_outbox_settle(te_db_t *db, apr_pool_t *p,
 
 te_db_err_e te_outbox_park(te_db_t *db, apr_pool_t *p,
                            const te_outbox_row_t *row, const char *stage,
-                           const char *source, const char *reason)
+                           const char *source, const char *reason,
+                           int alert)
 {
-    const char *params[6];
+    const char *params[7];
     PGresult *r;
 
     te_outbox_row_name(p, row, params);
     params[3] = stage;
     params[4] = source;
     params[5] = reason;
+    params[6] = alert ? "pending" : "none";
     return te_db_run(db, TE_OUTBOX_PARK, TE_TX_NONE, params, &r);
 }
 

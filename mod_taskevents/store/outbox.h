@@ -85,10 +85,12 @@ te_db_err_e te_outbox_failed(te_db_t *db, apr_pool_t *p,
 te_db_err_e te_outbox_settle(te_db_t *db, apr_pool_t *p,
                              const te_outbox_row_t *row);
 
-/* Give an event up: it becomes a dead letter and its stream goes on. */
+/* Give an event up: it becomes a dead letter and its stream goes on.
+ * @param alert  somebody wants to be told */
 te_db_err_e te_outbox_park(te_db_t *db, apr_pool_t *p,
                            const te_outbox_row_t *row, const char *stage,
-                           const char *source, const char *reason);
+                           const char *source, const char *reason,
+                           int alert);
 
 /* How much waits, and how long already. */
 typedef struct te_outbox_size_t {

@@ -260,13 +260,3 @@ te_db_err_e te_reminders_jobs_tried(te_db_t *db, apr_pool_t *p,
     }
     return te_db_run(db, TE_REMINDERS_JOBS_TRIED, TE_TX_NONE, params, &r);
 }
-
-te_db_err_e te_reminders_forget(te_db_t *db, apr_pool_t *p,
-                                apr_interval_time_t kept)
-{
-    const char *params[1];
-    PGresult *r;
-
-    params[0] = te_db_from_int64(p, apr_time_sec(kept));
-    return te_db_run(db, TE_REMINDERS_FORGET, TE_TX_NONE, params, &r);
-}

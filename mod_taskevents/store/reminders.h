@@ -102,9 +102,4 @@ te_db_err_e te_reminders_jobs(te_db_t *db, apr_pool_t *p, int limit,
 te_db_err_e te_reminders_jobs_tried(te_db_t *db, apr_pool_t *p,
                                     const apr_array_header_t *jobs);
 
-/* Forget some that ended longer ago than that, whose due date does not stand
- * any more. */
-te_db_err_e te_reminders_forget(te_db_t *db, apr_pool_t *p,
-                                apr_interval_time_t kept);
-
 #endif

@@ -93,6 +93,32 @@ static const char outbox_heads[] =
     "      AND o.user_id = d.user_id AND o.topic = d.topic"
     "    ORDER BY o.sequence LIMIT $5::int) o";
 
+/* Rows that were kept long enough, some at a time: $1 seconds they are kept.
+ * statement_timestamp() stays the same within the statement, so that the index
+ * on `age` is asked where they begin. */
+#define FORGET(table, age) \
+    "DELETE FROM " table " WHERE ctid IN (" \
+    " SELECT ctid FROM " table \
+    "  WHERE " age " < statement_timestamp()" \
+    "   - $1::int * interval '1 second'" \
+    "  ORDER BY " age " LIMIT 1000 FOR UPDATE SKIP LOCKED)"
+
+#define HISTORY(type) \
+    "SELECT position, processed_at, outcome, event" \
+    " FROM taskevents.processed_events" \
+    " WHERE user_id = $1::text AND position > $2::bigint" type \
+    " ORDER BY position LIMIT $3::int"
+
+/* The beginning of a day in the zone that is parameter $n. */
+#define DAY_BEGINS(day, n) "(" day ")::timestamp AT TIME ZONE $" #n "::text"
+
+/* Whether a task was completed on r's day or the one before. */
+#define COMPLETED_ON(day) \
+    "EXISTS (SELECT 1 FROM taskevents.event_counts" \
+    " WHERE user_id = $1::text AND type = 'task.completed'" \
+    " AND quarter >= " DAY_BEGINS(day, 2) \
+    " AND quarter < " DAY_BEGINS(day " + 1", 2) ")"
+
 /* The table's rows from a place on, which PostgreSQL reads without an index.
  * A row even if there is no stream. $2 the place, $3 streams at most. */
 static const char outbox_tail[] =
@@ -237,11 +263,6 @@ static const char outbox_size[] =
     "SELECT count(*), greatest(0, coalesce(round(extract(epoch FROM"
     " clock_timestamp() - min(substr(event, strpos(event, " TIME_MARK ") + 8,"
     " 27))::timestamptz), 3), 0)) FROM taskevents.outbox";
-
-#define DEAD_LETTER_CONFLICT \
-    " ON CONFLICT (stage, source, event_id) DO UPDATE SET" \
-    " attempts = d.attempts + excluded.attempts," \
-    " last_failed_at = excluded.last_failed_at"
 
 static const te_statement_t statements[TE_STATEMENT_COUNT] = {
     [TE_SCHEMA_VERSION] = {"te_schema_version", 0,
@@ -455,14 +476,30 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         "SELECT 1 FROM taskevents.processed_events"
         " WHERE source = $1::text AND event_id = $2::text"},
     /* $1 stage $2 source $3 event id $4 topic $5 user $6 body in hex
-     * $7 size of the body as it came $8 reason $9 attempts */
-    [TE_DEAD_LETTER] = {"te_dead_letter", 9,
-        "INSERT INTO taskevents.dead_letters AS d (stage, source, event_id,"
+     * $7 size of the body as it came $8 reason $9 attempts $10 partition
+     * $11 offset $12 state of the alert -> whether it is new, whether it is
+     * open. One whose event was handled already is closed from the start;
+     * what is malformed is no copy of a handled event, whatever it says. */
+    [TE_DEAD_LETTER] = {"te_dead_letter", 12,
+        "WITH h AS (SELECT $1::text IN ('handle', 'deadletter') AND EXISTS ("
+        " SELECT 1 FROM taskevents.processed_events"
+        "  WHERE source = $2::text AND event_id = $3::text) AS handled)"
+        " INSERT INTO taskevents.dead_letters AS d (stage, source, event_id,"
         " topic, user_id, body, body_size, reason, attempts,"
-        " first_failed_at, last_failed_at)"
-        " VALUES ($1::text, $2::text, $3::text, $4::text, $5::text,"
-        " decode($6::text, 'hex'), $7::bigint, $8::text, $9::int,"
-        " clock_timestamp(), clock_timestamp())" DEAD_LETTER_CONFLICT},
+        " record_partition, record_offset, first_failed_at, last_failed_at,"
+        " state, closed_at, closed_by, note, alert_state)"
+        " SELECT $1::text, $2::text, $3::text, $4::text, $5::text,"
+        " decode($6::text, 'hex'), $7::bigint, $8::text, $9::int, $10::int,"
+        " $11::bigint, clock_timestamp(), clock_timestamp(),"
+        " CASE WHEN h.handled THEN 'redriven' ELSE 'open' END,"
+        " CASE WHEN h.handled THEN clock_timestamp() END,"
+        " CASE WHEN h.handled THEN 'taskevents' END,"
+        " CASE WHEN h.handled THEN 'handled already' END,"
+        " CASE WHEN h.handled THEN 'none' ELSE $12::text END FROM h"
+        " ON CONFLICT (stage, source, event_id) DO UPDATE SET"
+        " attempts = d.attempts + excluded.attempts,"
+        " last_failed_at = excluded.last_failed_at"
+        " RETURNING xmax = 0, state = 'open'"},
 
     /* Answers kept for repeated requests. The lock and the look are two
      * statements: one alone would look with a snapshot from before the lock.
@@ -487,13 +524,6 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         " fingerprint = excluded.fingerprint, status = excluded.status,"
         " etag = excluded.etag, location = excluded.location,"
         " body = excluded.body, created_at = excluded.created_at"},
-    /* $1 seconds they are kept; some at a time */
-    [TE_KEYS_FORGET] = {"te_keys_forget", 1,
-        "DELETE FROM taskevents.idempotency_keys WHERE ctid IN ("
-        " SELECT ctid FROM taskevents.idempotency_keys"
-        "  WHERE created_at < clock_timestamp()"
-        "   - $1::int * interval '1 second'"
-        "  ORDER BY created_at LIMIT 1000 FOR UPDATE SKIP LOCKED)"},
 
     /* One owner per shard: session locks of the publisher's connection.
      * $1: the key that says that the locks are ours -> shards taken */
@@ -554,20 +584,123 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         " WHERE shard = taskevents.shard_of($1::text)"
         " AND user_id = $1::text AND topic = $2::text"
         " AND sequence = $3::bigint RETURNING sequence"},
-    /* Give an event up: out of the outbox, into the dead letters.
-     * $1 user $2 topic $3 sequence $4 stage $5 source $6 reason */
-    [TE_OUTBOX_PARK] = {"te_outbox_park", 6,
+    /* Give an event up: out of the outbox, into the dead letters. It can only
+     * be one already if it was redriven: then it is open again.
+     * $1 user $2 topic $3 sequence $4 stage $5 source $6 reason $7 state of
+     * the alert */
+    [TE_OUTBOX_PARK] = {"te_outbox_park", 7,
         "WITH o AS (DELETE FROM taskevents.outbox"
         " WHERE shard = taskevents.shard_of($1::text)"
         " AND user_id = $1::text AND topic = $2::text"
         " AND sequence = $3::bigint RETURNING event_id, event, attempts)"
         " INSERT INTO taskevents.dead_letters AS d (stage, source, event_id,"
         " topic, user_id, body, body_size, reason, attempts,"
-        " first_failed_at, last_failed_at)"
+        " first_failed_at, last_failed_at, alert_state)"
         " SELECT $4::text, $5::text, o.event_id::text, $2::text, $1::text,"
         " convert_to(o.event, 'UTF8'), octet_length(o.event), $6::text,"
-        " o.attempts + 1, clock_timestamp(), clock_timestamp() FROM o"
-        DEAD_LETTER_CONFLICT},
+        " o.attempts + 1, clock_timestamp(), clock_timestamp(), $7::text"
+        " FROM o ON CONFLICT (stage, source, event_id) DO UPDATE SET"
+        " attempts = d.attempts + excluded.attempts,"
+        " reason = excluded.reason,"
+        " last_failed_at = excluded.last_failed_at, state = 'open',"
+        " closed_at = NULL, closed_by = NULL, note = NULL,"
+        " alert_id = excluded.alert_id, alert_state = excluded.alert_state,"
+        " alert_attempts = 0, alert_at = excluded.alert_at"},
+
+    /* $1 id -> the letter, and its body */
+    [TE_LETTER_GET] = {"te_letter_get", 1,
+        "SELECT " TE_LETTER_COLUMNS ", d.body"
+        " FROM taskevents.dead_letters d WHERE d.id = $1::bigint"},
+    /* $1 id $2 state $3 who $4 note -> a row, if it was open */
+    [TE_LETTER_CLOSE] = {"te_letter_close", 4,
+        "UPDATE taskevents.dead_letters SET state = $2::text,"
+        " closed_at = clock_timestamp(), closed_by = $3::text,"
+        " note = $4::text"
+        " WHERE id = $1::bigint AND state = 'open' RETURNING id"},
+    /* $1 id $2 reason $3 note */
+    [TE_LETTER_FAILED] = {"te_letter_failed", 3,
+        "UPDATE taskevents.dead_letters SET attempts = attempts + 1,"
+        " reason = $2::text, last_failed_at = clock_timestamp(),"
+        " note = $3::text WHERE id = $1::bigint AND state = 'open'"},
+    /* Back into the outbox, with its own id and number; there it is the
+     * oldest of its stream. $1 id $2 who -> a row, if it was open */
+    [TE_LETTER_REPUBLISH] = {"te_letter_republish", 2,
+        "WITH d AS (UPDATE taskevents.dead_letters SET state = 'redriven',"
+        " closed_at = clock_timestamp(), closed_by = $2::text,"
+        " note = 'published again'"
+        " WHERE id = $1::bigint AND state = 'open' AND stage = 'publish'"
+        " RETURNING user_id, topic, event_id,"
+        "  convert_from(body, 'UTF8') AS event"
+        "), o AS (INSERT INTO taskevents.outbox"
+        "  (user_id, topic, sequence, event_id, event)"
+        " SELECT user_id, topic, (event::json ->> 'sequence')::bigint,"
+        "  event_id::uuid, event FROM d ON CONFLICT DO NOTHING)"
+        " SELECT 1 FROM d"},
+    /* $1 the id before -> the last id of these (0: there are no more), how
+     * many of them were closed */
+    [TE_LETTERS_TIDY] = {"te_letters_tidy", 1,
+        "WITH s AS (SELECT id, source, event_id, stage"
+        " FROM taskevents.dead_letters"
+        " WHERE state = 'open' AND id > $1::bigint ORDER BY id LIMIT 500"
+        "), c AS (UPDATE taskevents.dead_letters d SET state = 'redriven',"
+        " closed_at = clock_timestamp(), closed_by = 'taskevents',"
+        " note = 'handled already' FROM s"
+        " WHERE d.id = s.id AND d.state = 'open'"
+        " AND s.stage IN ('handle', 'deadletter') AND EXISTS ("
+        "  SELECT 1 FROM taskevents.processed_events p"
+        "   WHERE p.source = s.source AND p.event_id = s.event_id)"
+        " RETURNING d.id)"
+        " SELECT CASE WHEN count(*) < 500 THEN 0 ELSE max(id) END,"
+        " (SELECT count(*) FROM c) FROM s"},
+    /* $1 how many -> letters */
+    [TE_LETTERS_ALERTS_DUE] = {"te_letters_alerts_due", 1,
+        "SELECT " TE_LETTER_COLUMNS " FROM taskevents.dead_letters d"
+        " WHERE d.alert_state = 'pending'"
+        " AND d.alert_at <= statement_timestamp()"
+        " ORDER BY d.alert_at, d.id LIMIT $1::int"},
+    /* $1 id $2 the alert's id $3 state $4 wait in ms; a letter that was opened
+     * again meanwhile has another alert */
+    [TE_LETTER_ALERTED] = {"te_letter_alerted", 4,
+        "UPDATE taskevents.dead_letters SET alert_state = $3::text,"
+        " alert_attempts = alert_attempts + 1,"
+        " alert_at = clock_timestamp() + $4::int * interval '1 ms'"
+        " WHERE id = $1::bigint AND alert_id = $2::uuid"},
+
+    [TE_FORGET_ANSWERS] = {"te_forget_answers", 1,
+        FORGET("taskevents.idempotency_keys", "created_at")},
+    [TE_FORGET_HISTORY] = {"te_forget_history", 1,
+        FORGET("taskevents.processed_events", "processed_at")},
+    [TE_FORGET_LETTERS] = {"te_forget_letters", 1,
+        FORGET("taskevents.dead_letters",
+               "coalesce(closed_at, last_failed_at)")},
+
+    /* $1 user $2 the position before $3 how many -> position, when, outcome,
+     * event */
+    [TE_HISTORY] = {"te_history", 3, HISTORY("")},
+    /* and $4 type */
+    [TE_HISTORY_OF_TYPE] = {"te_history_of_type", 4,
+        HISTORY(" AND type = $4::text")},
+    /* $1 user $2 zone $3 first day $4 last day -> day, type, how many */
+    [TE_STATS_DAYS] = {"te_stats_days", 4,
+        "SELECT (quarter AT TIME ZONE $2::text)::date AS day, type, sum(n)"
+        " FROM taskevents.event_counts WHERE user_id = $1::text"
+        " AND quarter >= " DAY_BEGINS("$3::date", 2)
+        " AND quarter < " DAY_BEGINS("$4::date + 1", 2)
+        " GROUP BY day, type ORDER BY day, type"},
+    /* The days in a row with a completion, up to today or, as long as there
+     * is none today, to yesterday; and the open tasks that are late.
+     * $1 user $2 zone -> today, streak, overdue */
+    [TE_STATS_NOW] = {"te_stats_now", 2,
+        "WITH RECURSIVE r AS ("
+        " SELECT t.day, CASE WHEN " COMPLETED_ON("t.day")
+        "   THEN 1 ELSE 0 END AS n"
+        "  FROM (SELECT (statement_timestamp() AT TIME ZONE $2::text)::date"
+        "   AS day) AS t"
+        " UNION ALL"
+        " SELECT r.day - 1, r.n + 1 FROM r WHERE " COMPLETED_ON("r.day - 1")
+        ") SELECT (SELECT max(day) FROM r), (SELECT max(n) FROM r),"
+        " (SELECT count(*) FROM taskevents.tasks WHERE user_id = $1::text"
+        "  AND NOT completed AND due_date < statement_timestamp())"},
     /* -> events, age of the oldest in seconds */
     [TE_OUTBOX_SIZE] = {"te_outbox_size", 0, outbox_size},
     /* -> state, how many; a row for each that there is */

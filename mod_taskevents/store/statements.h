@@ -33,7 +33,6 @@ typedef enum {
     TE_KEY_LOCK,
     TE_KEY_GET,
     TE_KEY_PUT,
-    TE_KEYS_FORGET,
     TE_LOCK_SHARDS,
     TE_LOCK_TRY,
     TE_LOCKS_RELEASE,
@@ -46,6 +45,20 @@ typedef enum {
     TE_OUTBOX_FAILED,
     TE_OUTBOX_SETTLE,
     TE_OUTBOX_PARK,
+    TE_LETTER_GET,
+    TE_LETTER_CLOSE,
+    TE_LETTER_FAILED,
+    TE_LETTER_REPUBLISH,
+    TE_LETTERS_TIDY,
+    TE_LETTERS_ALERTS_DUE,
+    TE_LETTER_ALERTED,
+    TE_FORGET_ANSWERS,
+    TE_FORGET_HISTORY,
+    TE_FORGET_LETTERS,
+    TE_HISTORY,
+    TE_HISTORY_OF_TYPE,
+    TE_STATS_DAYS,
+    TE_STATS_NOW,
     TE_OUTBOX_SIZE,
     TE_DEAD_LETTER_COUNTS,
     TE_REMINDERS_LOCK,
@@ -81,6 +94,15 @@ typedef struct te_statement_t {
     t "time_zone, " t "recurring_interval, " t "series_id, " \
     t "occurrence, " t "version, " t "last_event_id, " t "created_at, " \
     t "updated_at, coalesce(" t "due_since, " t "updated_at)"
+
+/* The columns of a dead letter, in the order in which store/dead_letters.c
+ * reads them; d is the table. */
+#define TE_LETTER_COLUMNS \
+    "d.id, d.stage, d.state, d.reason, d.source, d.event_id, d.user_id," \
+    " d.topic, d.record_partition, d.record_offset, d.attempts," \
+    " d.first_failed_at, d.last_failed_at, d.closed_at, d.closed_by, d.note," \
+    " d.alert_id, d.alert_state, d.alert_attempts, d.body_size"
+#define TE_LETTER_COLUMN_COUNT 20
 
 /* The statement; never NULL. */
 const te_statement_t *te_statement(te_statement_e which);

@@ -4,6 +4,7 @@ A test that schemathesis means to be valid is made so where a rule is about
 more than one value: the owner of a path, tags that differ in more than case, a
 key that was not used before. A test that is meant to be broken is left alone.
 """
+import datetime
 import os
 import re
 import unicodedata
@@ -42,6 +43,7 @@ def before_call(context, case, kwargs):
     set_user(case)
     if is_positive(case, ParameterLocation.QUERY):
         set_cursor(case)
+        set_days(case.query)
     if is_positive(case, ParameterLocation.HEADER):
         set_headers(case)
     if (isinstance(case.body, dict)
@@ -66,11 +68,20 @@ def set_cursor(case):
     query = case.query
     if "after" in query and case.path.endswith("/notifications"):
         query["after"] = "bm90aWZpY2F0aW9uOjQy"     # notification:42
-    elif "after" in query:
+    elif "after" in query and case.operation.path == "/{user_id}/tasks":
         query["after"] = CURSORS[query.get("sort_by", "created_desc")]
     for name in ("due_before", "due_after"):
         if name in query:
             query[name] = in_range(query[name])
+
+
+def set_days(query):
+    """At most 366 of them, in order; the last one is today if not told."""
+    if "from" in query:
+        day = query.get("to") or datetime.date.today().isoformat()
+        query["from"] = day if day[:4] != "0000" else "2026-01-31"
+    if query.get("to", "")[:4] == "0000":
+        query["to"] = query.get("from", "2026-01-31")
 
 
 def set_headers(case):

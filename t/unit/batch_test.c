@@ -331,6 +331,7 @@ START_TEST(an_event_older_than_the_memory_is_kept_for_an_operator)
                       - apr_time_from_sec(60);
     const char *text = event_at(task, TE_TASK_COMPLETED, then);
     te_delivery_t *delivery = add(text);
+    te_redrive_t redrive = {0, "unit", NULL};
 
     handled();
     ck_assert_int_eq(delivery->outcome, TE_EVENT_KEPT);
@@ -341,12 +342,17 @@ START_TEST(an_event_older_than_the_memory_is_kept_for_an_operator)
                          user), "handle open");
     /* who redrives it knows what he does */
     delivery->done = 0;
-    delivery->redriven = 1;
+    redrive.letter = apr_atoi64(sql("SELECT id FROM taskevents.dead_letters"
+                                    " WHERE user_id = '%s'", user));
+    delivery->redrive = &redrive;
     handled();
     ck_assert_int_eq(delivery->outcome, TE_EVENT_HANDLED);
     ck_assert_str_eq(numbers(user), "1,2");
+    ck_assert_str_eq(sql("SELECT state FROM taskevents.dead_letters"
+                         " WHERE user_id = '%s'", user), "redriven");
     /* and now it is known */
-    delivery->done = delivery->redriven = 0;
+    delivery->done = 0;
+    delivery->redrive = NULL;
     handled();
     ck_assert_int_eq(delivery->outcome, TE_EVENT_DUPLICATE);
 }

@@ -22,8 +22,10 @@ TCase *text_tests(void);
 TCase *timefmt_tests(void);
 TCase *transport_dapr_tests(void);
 TCase *uuid_tests(void);
+TCase *webhook_tests(void);
 
 /* with a database */
+TCase *alert_tests(void);
 TCase *batch_tests(void);
 TCase *chores_tests(void);
 TCase *db_tests(void);
@@ -31,6 +33,7 @@ TCase *db_pool_tests(void);
 TCase *group_commit_tests(void);
 TCase *group_commit_away_tests(void);
 TCase *handling_tests(void);
+TCase *letters_tests(void);
 TCase *heads_tests(void);
 TCase *jobs_tests(void);
 TCase *reminders_tests(void);

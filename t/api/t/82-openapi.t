@@ -25,7 +25,7 @@ is scalar @{ $document->{servers} // [] }, 1, 'the only one';
 is $own->{json}{servers}[0]{url}, '/todo/v2', 'the other host names its own';
 is_deeply { %{ $own->{json} }, servers => 0 }, { %$document, servers => 0 }, 'and else it is the same document';
 my %methods = ('/{user_id}/tasks' => [qw(get post)], '/{user_id}/tasks/{id}' => [qw(delete get patch)], '/{user_id}/tasks/{id}/complete' => [qw(post)],
-    '/{user_id}/tasks/{id}/occurrences' => [qw(get)]);
+    '/{user_id}/tasks/{id}/occurrences' => [qw(get)], '/{user_id}/stats' => [qw(get)], '/{user_id}/events' => [qw(get)]);
 for my $path (sort keys %methods) {
     is_deeply [sort grep { /^(?:get|put|post|patch|delete)$/ } keys %{ ($document->{paths} // {})->{$path} // {} }], $methods{$path}, "$path: its methods";
 }

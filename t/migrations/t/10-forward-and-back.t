@@ -37,6 +37,9 @@ $db->do(q{INSERT INTO taskevents.processed_events (source, event_id, user_id, po
                  ('/s', 'c', 'alice', 3, 'task.created', '{"time":"2026-03-01T09:15:00Z"}', 'handled', now()),
                  ('/s', 'd', 'alice', 4, 'task.deleted', '{}', 'handled', '2026-03-01 10:01:00Z'),
                  ('/s', 'e', NULL, NULL, 'task.deleted', '{}', 'ignored', now())});
+$db->do(q{INSERT INTO taskevents.dead_letters (stage, event_id, body, body_size, reason, state, first_failed_at, last_failed_at)
+          VALUES ('handle', 'open', 'x', 1, 'r', 'open', now(), now()),
+                 ('handle', 'closed', 'x', 1, 'r', 'discarded', now(), now())});
 $db->do(q{INSERT INTO taskevents.reminders (id, task_id, user_id, due_date, due_since, remind_at, event_id,
             correlation_id, traceparent)
           VALUES (gen_random_uuid(), 1, 'alice', now() + interval '2 days', now(), now() + interval '1 day',
@@ -45,7 +48,7 @@ $db->do(q{INSERT INTO taskevents.notifications (user_id, type, title, message, t
           VALUES ('alice', 'task_reminder', 'stays', 'm', 1, gen_random_uuid())});
 $db->disconnect;
 my $whole = schema_dump();
-for my $change (qw(series_gone zone_names reminders event_counts task_search idempotency_keys)) {
+for my $change (qw(series_gone zone_names reminders dead_letter_work event_counts task_search idempotency_keys)) {
     ($status, $output) = sqitch('revert', '-y', '--to', "$change^");
     is $status, 0, "$change back" or diag $output;
 }
@@ -60,7 +63,11 @@ is_deeply connect_db()->selectcol_arrayref(q{
     ['alice 2026-03-01 09:00:00 task.created 2', 'alice 2026-03-01 09:15:00 task.created 1',
      'alice 2026-03-01 10:00:00 task.deleted 1'],
     'what was handled before is counted, in the quarter of the hour in which it happened';
-connect_db()->do("DELETE FROM taskevents.$_") for qw(tasks processed_events event_counts);
+is_deeply connect_db()->selectcol_arrayref(q{
+        SELECT concat_ws(' ', event_id, state, closed_at IS NOT NULL, alert_state) FROM taskevents.dead_letters ORDER BY id}),
+    ['open open f none', 'closed discarded t none'],
+    'dead letters stay, closed ones since now, and nobody is alerted of old ones';
+connect_db()->do("DELETE FROM taskevents.$_") for qw(tasks processed_events event_counts dead_letters);
 
 # what each verify script must notice
 my @sabotage = (
@@ -112,6 +119,14 @@ my @sabotage = (
                      LANGUAGE sql IMMUTABLE RETURN date_trunc('hour', at, 'UTC')}],
     [event_counts => 'CREATE OR REPLACE FUNCTION taskevents.schema_version() RETURNS integer
                       LANGUAGE sql IMMUTABLE RETURN 2'],
+    [dead_letter_work => 'ALTER TABLE taskevents.dead_letters ALTER alert_id DROP DEFAULT'],
+    [dead_letter_work => 'ALTER TABLE taskevents.dead_letters DROP COLUMN closed_by'],
+    [dead_letter_work => 'ALTER TABLE taskevents.dead_letters DROP CONSTRAINT dead_letters_alert_state_known'],
+    [dead_letter_work => 'ALTER TABLE taskevents.dead_letters DROP CONSTRAINT dead_letters_alert_attempts_counted'],
+    map({ [dead_letter_work => "DROP INDEX taskevents.$_"] }
+        qw(dead_letters_state dead_letters_open_reason dead_letters_alerts dead_letters_oldest processed_events_oldest)),
+    [dead_letter_work => 'CREATE OR REPLACE FUNCTION taskevents.schema_version() RETURNS integer
+                          LANGUAGE sql IMMUTABLE RETURN 3'],
     [reminders => 'ALTER TABLE taskevents.tasks DROP COLUMN due_since'],
     [reminders => 'ALTER TABLE taskevents.reminders DROP COLUMN job_retry_at'],
     [reminders => 'DROP INDEX taskevents.reminders_one_scheduled'],

@@ -127,6 +127,10 @@ refused(dead_letters_stage_known => dead_letters => stage => $_) for '', 'lost';
 refused(dead_letters_state_known => dead_letters => state => $_) for '', 'closed';
 refused(dead_letters_body_size_covers => dead_letters => body_size => 0);
 refused(dead_letters_attempts_counted => dead_letters => attempts => -1);
+allowed(dead_letters => alert_state => $_) for qw(none pending sent failed);
+refused(dead_letters_alert_state_known => dead_letters => alert_state => $_) for '', 'lost';
+refused(dead_letters_alert_attempts_counted => dead_letters => alert_attempts => -1);
+refused("not null $_" => dead_letters => $_ => undef) for qw(alert_id alert_state alert_attempts alert_at);
 
 # kept answers: of success only, under a key that the API takes
 allowed(idempotency_keys => key => $_) for 'x', 'x' x 255, 'a key with blanks';

@@ -6,7 +6,7 @@
 PACKAGES_UP=(
     apache2-bin apache2-dev autoconf automake curl gcc git jq
     libapache2-mod-auth-openidc libaprutil1-dbd-pgsql libcurl4-openssl-dev
-    libdbd-pg-perl libjansson-dev libpq-dev libtool libunistring-dev make openssl perl
+    libdbd-pg-perl libjansson-dev libpq-dev libssl-dev libtool libunistring-dev make openssl perl
     pkg-config procps rsync sqitch util-linux uuid-dev
 )
 # To test it.

@@ -182,6 +182,8 @@ suite_docs() {
     live_service
     as_tester env "TASKEVENTS_URL=$(RUN="$TEST/live" httpd_url)" \
         "TASKEVENTS_TOKEN=$(TASKEVENTS_RUN="$TEST/live" "$ROOT/dev" token alice)" \
+        "TASKEVENTS_STATUS_URL=$(RUN="$TEST/live" httpd_url)/taskevents-status" \
+        "TASKEVENTS_DSN=$(RUN="$TEST/live" db_dsn)" \
         t/docs/run "$WORK/build-gcc"
 }
 

@@ -96,6 +96,7 @@ sub places {
     my %secrets = (
         'app-token'      => "one-token\nanother-token\n",
         'dapr-token'     => "one-token\n",
+        'alert-secret'   => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n",
         'empty'          => '',
         'oauth-key.conf' => qq(OIDCOAuthVerifySharedKeys "plain##a-secret-of-this-test"\n),
         'users'          => "alice:x\n",
