@@ -3,9 +3,11 @@
 #include "../base/metrics.h"
 #include "reminder.h"
 
-#define BATCH 300
+#define BATCH 200
 #define LONGEST_PAUSE apr_time_from_msec(500)
-/* Nobody waits for a reminder that is later than this: a backlog. */
+/* Later than this it is worked off as fast as it goes; */
+#define BEHIND apr_time_from_sec(2)
+/* but nobody waits for a reminder that is later than this: a backlog. */
 #define BACKLOG apr_time_from_sec(60)
 
 /* What is to become of each, by the task as it was read. */
@@ -91,7 +93,8 @@ te_db_err_e te_sweep_one(const te_settings_t *settings, te_db_t *db,
 static apr_interval_time_t pause_after(apr_interval_time_t took,
                                        apr_interval_time_t latest)
 {
-    apr_interval_time_t pause = latest > BACKLOG ? 2 * took : took / 8;
+    apr_interval_time_t pause = latest > BACKLOG  ? 2 * took
+                                : latest > BEHIND ? 0 : 3 * took;
 
     return pause < LONGEST_PAUSE ? pause : LONGEST_PAUSE;
 }
