@@ -31,9 +31,6 @@ CREATE TABLE taskevents.event_counts (
 -- counting up is a HOT update: no index entry is written
 WITH (fillfactor = 70);
 
--- the order in which they are forgotten
-CREATE INDEX event_counts_oldest ON taskevents.event_counts (quarter);
-
 -- Where an instant's quarter of an hour begins.
 CREATE FUNCTION taskevents.quarter_of(at timestamptz) RETURNS timestamptz
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -109,8 +109,9 @@ static const char outbox_heads[] =
     " WHERE user_id = $1::text AND position > $2::bigint" type \
     " ORDER BY position LIMIT $3::int"
 
-/* The beginning of a day in the zone that is parameter $n. */
-#define DAY_BEGINS(day, n) "(" day ")::timestamp AT TIME ZONE $" #n "::text"
+/* The zone that is parameter $n, and the beginning of a day in it. */
+#define ZONE(n) "taskevents.zone_named($" #n "::text)"
+#define DAY_BEGINS(day, n) "(" day ")::timestamp AT TIME ZONE " ZONE(n)
 
 /* Whether a task was completed on r's day or the one before. */
 #define COMPLETED_ON(day) \
@@ -682,7 +683,8 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         HISTORY(" AND type = $4::text")},
     /* $1 user $2 zone $3 first day $4 last day -> day, type, how many */
     [TE_STATS_DAYS] = {"te_stats_days", 4,
-        "SELECT (quarter AT TIME ZONE $2::text)::date AS day, type, sum(n)"
+        "SELECT (quarter AT TIME ZONE " ZONE(2) ")::date AS day, type,"
+        "  sum(n)"
         " FROM taskevents.event_counts WHERE user_id = $1::text"
         " AND quarter >= " DAY_BEGINS("$3::date", 2)
         " AND quarter < " DAY_BEGINS("$4::date + 1", 2)
@@ -694,8 +696,8 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         "WITH RECURSIVE r AS ("
         " SELECT t.day, CASE WHEN " COMPLETED_ON("t.day")
         "   THEN 1 ELSE 0 END AS n"
-        "  FROM (SELECT (statement_timestamp() AT TIME ZONE $2::text)::date"
-        "   AS day) AS t"
+        "  FROM (SELECT (statement_timestamp() AT TIME ZONE " ZONE(2) ")"
+        "   ::date AS day) AS t"
         " UNION ALL"
         " SELECT r.day - 1, r.n + 1 FROM r WHERE " COMPLETED_ON("r.day - 1")
         ") SELECT (SELECT max(day) FROM r), (SELECT max(n) FROM r),"
@@ -824,8 +826,9 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         "INSERT INTO taskevents.notifications (user_id, type, title, message,"
         " task_id, reminder_id, data)"
         " SELECT t.user_id, 'task_reminder', t.title, 'Due on '"
-        "   || to_char($3::timestamptz AT TIME ZONE t.time_zone,"
-        "    'YYYY-MM-DD \"at\" HH24:MI') || ' (' || t.time_zone || ')',"
+        "   || to_char($3::timestamptz AT TIME ZONE"
+        "    taskevents.zone_named(t.time_zone), 'YYYY-MM-DD \"at\" HH24:MI')"
+        "   || ' (' || t.time_zone || ')',"
         "  t.id, $2::uuid, json_build_object('reminder_id', $2::text,"
         "   'due_date', $4::text)"
         " FROM taskevents.tasks t WHERE t.id = $1::bigint"

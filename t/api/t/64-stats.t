@@ -29,6 +29,8 @@ count($u, '2026-03-30 01:00:00Z', 'deleted');
 my %days = (UTC => { '2026-03-28' => { 'task.created' => 2 }, '2026-03-29' => { 'task.created' => 1, 'task.completed' => 3 }, '2026-03-30' => { 'task.deleted' => 1 } },
     # a day of 23 hours, which ends at 22:00 of UTC
     'Europe/Berlin' => { '2026-03-28' => {}, '2026-03-29' => { 'task.created' => 3 }, '2026-03-30' => { 'task.completed' => 3, 'task.deleted' => 1 } },
+    # a name that PostgreSQL takes for an abbreviation unless it is told better
+    CET => { '2026-03-28' => {}, '2026-03-29' => { 'task.created' => 3 }, '2026-03-30' => { 'task.completed' => 3, 'task.deleted' => 1 } },
     'America/Los_Angeles' => { '2026-03-28' => { 'task.created' => 3 }, '2026-03-29' => { 'task.completed' => 3, 'task.deleted' => 1 }, '2026-03-30' => {} },
     'Asia/Kathmandu' => { '2026-03-28' => {}, '2026-03-29' => { 'task.created' => 3 }, '2026-03-30' => { 'task.completed' => 3, 'task.deleted' => 1 } });
 for my $zone (sort keys %days) {

@@ -114,7 +114,6 @@ my @sabotage = (
     [event_counts => 'ALTER TABLE taskevents.event_counts ALTER type TYPE text COLLATE "default"'],
     [event_counts => 'ALTER TABLE taskevents.event_counts DROP CONSTRAINT event_counts_quarter_begins'],
     [event_counts => 'ALTER TABLE taskevents.event_counts RESET (fillfactor)'],
-    [event_counts => 'DROP INDEX taskevents.event_counts_oldest'],
     [event_counts => q{CREATE OR REPLACE FUNCTION taskevents.quarter_of(at timestamptz) RETURNS timestamptz
                      LANGUAGE sql IMMUTABLE RETURN date_trunc('hour', at, 'UTC')}],
     [event_counts => 'CREATE OR REPLACE FUNCTION taskevents.schema_version() RETURNS integer
