@@ -5,13 +5,13 @@
 #include <curl/curl.h>
 #include <string.h>
 
-#define MAX_SIDE_BY_SIDE 8
 #define MAX_ANSWER (1024 * 1024)
 #define CONNECT_TIMEOUT_MS 1000L
 
 struct te_http_client_t {
     CURLM *multi;
-    CURL *easy[MAX_SIDE_BY_SIDE];
+    CURL *easy[TE_HTTP_SIDE_BY_SIDE];
+    char busy[TE_HTTP_SIDE_BY_SIDE];
     volatile apr_uint32_t stopping;
 };
 
@@ -20,8 +20,14 @@ typedef struct {
     struct curl_slist *headers;
     apr_size_t room;
     apr_pool_t *pool;
+    int place;                          /* among the client's handles */
     int done;
 } transfer_t;
+
+struct te_http_batch_t {
+    int n;
+    transfer_t transfers[TE_HTTP_SIDE_BY_SIDE];
+};
 
 apr_status_t te_http_global_init(void)
 {
@@ -34,7 +40,7 @@ static apr_status_t close_client(void *data)
     te_http_client_t *client = data;
     int i;
 
-    for (i = 0; i < MAX_SIDE_BY_SIDE; ++i) {
+    for (i = 0; i < TE_HTTP_SIDE_BY_SIDE; ++i) {
         curl_easy_cleanup(client->easy[i]);
     }
     curl_multi_cleanup(client->multi);
@@ -51,7 +57,7 @@ apr_status_t te_http_client_create(te_http_client_t **out, apr_pool_t *p)
         return APR_ENOMEM;
     }
     apr_pool_cleanup_register(p, client, close_client, apr_pool_cleanup_null);
-    for (i = 0; i < MAX_SIDE_BY_SIDE; ++i) {
+    for (i = 0; i < TE_HTTP_SIDE_BY_SIDE; ++i) {
         client->easy[i] = curl_easy_init();
         if (client->easy[i] == NULL) {
             return APR_ENOMEM;
@@ -154,7 +160,21 @@ static void collect(te_http_client_t *client)
     }
 }
 
-static void run_until_done(te_http_client_t *client, apr_interval_time_t grace)
+static int is_done(const te_http_batch_t *batch)
+{
+    int i;
+
+    for (i = 0; i < batch->n; ++i) {
+        if (!batch->transfers[i].done) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static void run_until_done(te_http_client_t *client,
+                           const te_http_batch_t *batch,
+                           apr_interval_time_t grace)
 {
     apr_time_t give_up = 0;
     int running = 1;
@@ -164,7 +184,7 @@ static void run_until_done(te_http_client_t *client, apr_interval_time_t grace)
             break;
         }
         collect(client);
-        if (running == 0) {
+        if (running == 0 || is_done(batch)) {
             break;
         }
         if (apr_atomic_read32(&client->stopping)) {
@@ -179,37 +199,75 @@ static void run_until_done(te_http_client_t *client, apr_interval_time_t grace)
     }
 }
 
+static int free_place(te_http_client_t *client)
+{
+    int i = 0;
+
+    while (client->busy[i]) {
+        ++i;
+    }
+    return i;
+}
+
+te_http_batch_t *te_http_begin(te_http_client_t *client,
+                               te_http_request_t *requests, int n,
+                               apr_interval_time_t timeout, apr_pool_t *p)
+{
+    te_http_batch_t *batch = apr_pcalloc(p, sizeof *batch);
+    int i, running;
+
+    batch->n = n;
+    for (i = 0; i < n; ++i) {
+        te_http_request_t *request = &requests[i];
+        transfer_t *t = &batch->transfers[i];
+
+        request->status = 0;
+        request->error = NULL;
+        request->not_sent = 0;
+        request->answer = apr_pstrdup(p, "");
+        request->answer_size = 0;
+        t->request = request;
+        t->pool = p;
+        t->place = free_place(client);
+        client->busy[t->place] = 1;
+        prepare(client->easy[t->place], t, timeout);
+        curl_multi_add_handle(client->multi, client->easy[t->place]);
+    }
+    curl_multi_perform(client->multi, &running);
+    return batch;
+}
+
+void te_http_end(te_http_client_t *client, te_http_batch_t *batch,
+                 apr_interval_time_t grace)
+{
+    int i;
+
+    run_until_done(client, batch, grace);
+    for (i = 0; i < batch->n; ++i) {
+        transfer_t *t = &batch->transfers[i];
+
+        curl_multi_remove_handle(client->multi, client->easy[t->place]);
+        curl_slist_free_all(t->headers);
+        client->busy[t->place] = 0;
+        if (!t->done) {
+            t->request->error = "given up: the server is stopping";
+        }
+    }
+}
+
 void te_http_perform(te_http_client_t *client, te_http_request_t *requests,
                      int n, apr_interval_time_t timeout,
                      apr_interval_time_t grace, apr_pool_t *p)
 {
-    transfer_t transfers[MAX_SIDE_BY_SIDE];
-    int start, i, count;
+    int start, count, place, free_places = 0;
 
-    for (start = 0; start < n; start += MAX_SIDE_BY_SIDE) {
-        count = n - start < MAX_SIDE_BY_SIDE ? n - start : MAX_SIDE_BY_SIDE;
-        memset(transfers, 0, sizeof transfers);
-        for (i = 0; i < count; ++i) {
-            te_http_request_t *request = &requests[start + i];
-
-            request->status = 0;
-            request->error = NULL;
-            request->not_sent = 0;
-            request->answer = apr_pstrdup(p, "");
-            request->answer_size = 0;
-            transfers[i].request = request;
-            transfers[i].pool = p;
-            prepare(client->easy[i], &transfers[i], timeout);
-            curl_multi_add_handle(client->multi, client->easy[i]);
-        }
-        run_until_done(client, grace);
-        for (i = 0; i < count; ++i) {
-            curl_multi_remove_handle(client->multi, client->easy[i]);
-            curl_slist_free_all(transfers[i].headers);
-            if (!transfers[i].done) {
-                requests[start + i].error = "given up: the server is stopping";
-            }
-        }
+    for (place = 0; place < TE_HTTP_SIDE_BY_SIDE; ++place) {
+        free_places += !client->busy[place];
+    }
+    for (start = 0; start < n; start += count) {
+        count = n - start < free_places ? n - start : free_places;
+        te_http_end(client, te_http_begin(client, &requests[start], count,
+                                          timeout, p), grace);
     }
 }
 

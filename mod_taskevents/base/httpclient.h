@@ -8,6 +8,9 @@
 
 typedef struct te_http_client_t te_http_client_t;
 
+/* Requests of a client that can be under way at once. */
+#define TE_HTTP_SIDE_BY_SIDE 8
+
 typedef struct te_http_request_t {
     const char *url;
     const char *const *headers;     /* "Name: value", NULL ends the list */
@@ -15,7 +18,7 @@ typedef struct te_http_request_t {
     const char *body;               /* NULL: none */
     apr_size_t body_size;
 
-    /* set by te_http_perform */
+    /* set at its end */
     int status;                     /* HTTP status; 0: no answer */
     const char *error;              /* why there was none, else NULL */
     int not_sent;                   /* 1: no connection was made at all */
@@ -29,11 +32,24 @@ apr_status_t te_http_global_init(void);
 /* A client in p, released with it. Used by one thread. */
 apr_status_t te_http_client_create(te_http_client_t **out, apr_pool_t *p);
 
-/* Run n requests side by side and return when each has an answer, has failed
- * or has had its time; answers are allocated in p. Redirects are not
- * followed, no proxy is asked, only http and https are spoken. After
- * te_http_client_stop, requests still running get `grace` more and then fail
- * with status 0. */
+typedef struct te_http_batch_t te_http_batch_t;
+
+/* Begin n requests, which go on whenever the client is asked for anything.
+ * At most TE_HTTP_SIDE_BY_SIDE may be under way. The batch and the answers are
+ * allocated in p, which has to live until te_http_end, as the requests have.
+ * Redirects are not followed, no proxy is asked, only http and https are
+ * spoken. */
+te_http_batch_t *te_http_begin(te_http_client_t *client,
+                               te_http_request_t *requests, int n,
+                               apr_interval_time_t timeout, apr_pool_t *p);
+
+/* Return when each request of the batch has an answer, has failed or has had
+ * its time. After te_http_client_stop, those still running get `grace` more
+ * and then fail with status 0. */
+void te_http_end(te_http_client_t *client, te_http_batch_t *batch,
+                 apr_interval_time_t grace);
+
+/* Both at once, for any n. */
 void te_http_perform(te_http_client_t *client, te_http_request_t *requests,
                      int n, apr_interval_time_t timeout,
                      apr_interval_time_t grace, apr_pool_t *p);

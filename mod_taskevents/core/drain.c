@@ -13,6 +13,7 @@
 #define EVENTS_PER_STREAM 16
 #define BUDGET apr_time_from_sec(3)
 #define HOLD apr_time_from_sec(5)
+#define LANES 2
 #define REFUSALS_MAX 3          /* of an event that is alone in its request */
 
 /* What was read, in the order in which it is sent. */
@@ -21,6 +22,7 @@ typedef struct {
     te_outbox_row_t *const *rows;
     int *stream_of;                     /* a row's stream, counted from 0 */
     int *place_of;                      /* a row's place in it */
+    int streams;
     int deepest;                        /* longest stream */
     char *stopped;                      /* per stream: no more for now */
 } reading_t;
@@ -31,6 +33,13 @@ typedef struct {
     te_sending_t *sendings;
     int *streams;
 } wave_t;
+
+/* Streams that are sent in step, wave after wave. */
+typedef struct {
+    int depth;                          /* of its next wave */
+    wave_t wave;
+    void *begun;                        /* that wave on its way; NULL: none */
+} lane_t;
 
 static int is_stopping(const te_drain_t *d)
 {
@@ -294,14 +303,16 @@ static te_db_err_e settle(te_drain_t *d, const wave_t *wave, char *stopped,
     return err;
 }
 
-/* The event at this depth of each stream that goes on. */
-static void pick(te_drain_t *d, const reading_t *in, int depth, wave_t *wave)
+/* The event at this depth of each stream of a lane that goes on. */
+static void pick(te_drain_t *d, const reading_t *in, int lane, int lanes,
+                 int depth, wave_t *wave)
 {
     int i;
 
     wave->n = 0;
     for (i = 0; i < in->n; ++i) {
-        if (in->place_of[i] == depth && !in->stopped[in->stream_of[i]]) {
+        if (in->place_of[i] == depth && in->stream_of[i] % lanes == lane
+            && !in->stopped[in->stream_of[i]]) {
             te_sending_t *s = &wave->sendings[wave->n];
 
             if (is_held(d, in->rows[i]->topic)) {
@@ -342,32 +353,63 @@ static void number_streams(te_drain_t *d, const apr_array_header_t *rows,
             in->deepest = in->place_of[i];
         }
     }
+    in->streams = streams;
     in->stopped = apr_pcalloc(d->pool, (apr_size_t)streams + 1);
 }
 
+/* The next wave of a lane, if there is one and nothing speaks against it. */
+static void begin(te_drain_t *d, const reading_t *in, lane_t *lanes, int n,
+                  int i, int go_on)
+{
+    lane_t *lane = &lanes[i];
+
+    lane->begun = NULL;
+    if (!go_on || lane->depth > in->deepest
+        || (lane->depth > 0 && is_stopping(d))) {
+        return;
+    }
+    pick(d, in, i, n, lane->depth++, &lane->wave);
+    if (lane->wave.n > 0) {
+        lane->begun = d->transport->begin(d->transport, lane->wave.sendings,
+                                          lane->wave.n, d->pool);
+    }
+}
+
 /* Send what was read, wave by wave: the first event of every stream, then
- * the second of those whose first was taken, and so on. Forgetting one wave
- * in the outbox goes on while the next is on its way. */
+ * the second of those whose first was taken, and so on. Many streams go in two
+ * lanes, so that one is on its way while the other is settled and made ready:
+ * the sidecar always has something to do. */
 static te_db_err_e send_rows(te_drain_t *d, const apr_array_header_t *rows,
                              int *works, int *progress)
 {
     apr_size_t room = (apr_size_t)rows->nelts;
     te_db_err_e err = TE_DB_OK;
+    lane_t lanes[LANES];
     reading_t in;
-    wave_t wave;
-    int depth;
+    int i, n, under_way = 1;
 
     number_streams(d, rows, &in);
-    wave.sendings = apr_palloc(d->pool, sizeof(te_sending_t) * room);
-    wave.streams = apr_palloc(d->pool, sizeof(int) * room);
-    for (depth = 0; depth <= in.deepest && err == TE_DB_OK && *works;
-         ++depth) {
-        pick(d, &in, depth, &wave);
-        if (wave.n == 0 || (depth > 0 && is_stopping(d))) {
-            break;
+    n = in.streams > d->settings->publish_batch ? LANES : 1;
+    for (i = 0; i < n; ++i) {
+        lanes[i].depth = 0;
+        lanes[i].wave.sendings = apr_palloc(d->pool,
+                                            sizeof(te_sending_t) * room);
+        lanes[i].wave.streams = apr_palloc(d->pool, sizeof(int) * room);
+        begin(d, &in, lanes, n, i, 1);
+    }
+    while (under_way) {
+        under_way = 0;
+        for (i = 0; i < n; ++i) {
+            if (lanes[i].begun == NULL) {
+                continue;
+            }
+            d->transport->end(d->transport, lanes[i].begun);
+            if (err == TE_DB_OK) {
+                err = settle(d, &lanes[i].wave, in.stopped, works, progress);
+            }
+            begin(d, &in, lanes, n, i, err == TE_DB_OK && *works);
+            under_way |= lanes[i].begun != NULL;
         }
-        d->transport->send(d->transport, wave.sendings, wave.n, d->pool);
-        err = settle(d, &wave, in.stopped, works, progress);
     }
     return err;
 }

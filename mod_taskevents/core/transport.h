@@ -36,9 +36,13 @@ struct te_transport_t {
      * refused. */
     int max_attempts;
     const char *stage;                  /* of the dead letters it makes */
-    /* Send one wave: n events of n different streams. Sets each result. */
-    void (*send)(te_transport_t *transport, te_sending_t *wave, int n,
-                 apr_pool_t *p);
+    /* Send one wave: n events of n different streams; it is on its way when
+     * this returns. Two may be, of different streams. p and the wave have to
+     * live until its end. */
+    void *(*begin)(te_transport_t *transport, te_sending_t *wave, int n,
+                   apr_pool_t *p);
+    /* Wait for the end of a wave: each result is set. */
+    void (*end)(te_transport_t *transport, void *begun);
     /* How long an event waits after its attempts-th failure, and at most while
      * nothing else is taken either: it should not outwait an outage. */
     apr_interval_time_t (*wait)(int attempts, unsigned int chance);

@@ -13,7 +13,7 @@
 #include "transport.h"
 
 #define MAX_REQUEST_BYTES (1024 * 1024)     /* daprd reads 4 MiB */
-#define IN_FLIGHT 4
+#define SIDE_BY_SIDE 2          /* requests of a wave; two waves make 4 */
 #define HEADERS_MAX 4
 #define STRANGE_ANSWERS 3
 #define HEALTH_TIMEOUT apr_time_from_sec(1)
@@ -367,57 +367,83 @@ static int is_indigestible(dapr_t *dapr, const te_http_request_t *failed,
     return health.status == 204;
 }
 
-static void send_bulks(dapr_t *dapr, const apr_array_header_t *bulks,
-                       int start, int n, apr_pool_t *p)
+static void settle_bulk(dapr_t *dapr, const bulk_t *bulk,
+                        const te_http_request_t *request, apr_pool_t *p)
 {
-    te_http_request_t requests[IN_FLIGHT];
-    const char *headers[IN_FLIGHT][HEADERS_MAX];
-    int i;
+    answer_e answer = settle(bulk, request, p);
 
-    for (i = 0; i < n; ++i) {
-        fill(dapr, &APR_ARRAY_IDX(bulks, start + i, bulk_t), &requests[i],
-             headers[i], p);
+    if (answer == ANSWER_REFUSED
+        || (answer == ANSWER_UNKNOWN && is_indigestible(dapr, request, p))) {
+        mark_refused(bulk);
+        send_refused(dapr, bulk, p);
+        check_refusals(bulk);
     }
-    te_http_perform(dapr->client, requests, n,
-                    dapr->settings->publish_timeout, STOP_GRACE, p);
-    for (i = 0; i < n; ++i) {
-        const bulk_t *bulk = &APR_ARRAY_IDX(bulks, start + i, bulk_t);
-
-        answer_e answer = settle(bulk, &requests[i], p);
-
-        if (answer == ANSWER_REFUSED
-            || (answer == ANSWER_UNKNOWN
-                && is_indigestible(dapr, &requests[i], p))) {
-            mark_refused(bulk);
-            send_refused(dapr, bulk, p);
-            check_refusals(bulk);
-        }
-        else if (answer == ANSWER_SETTLED) {
-            dapr->strange_answers = 0;
-        }
+    else if (answer == ANSWER_SETTLED) {
+        dapr->strange_answers = 0;
     }
 }
 
-static void dapr_send(te_transport_t *transport, te_sending_t *wave, int n,
-                      apr_pool_t *p)
+/* A wave on its way: its first requests are. */
+typedef struct {
+    apr_pool_t *pool;
+    apr_array_header_t *bulks;
+    int first, n;                       /* of the bulks, those on their way */
+    te_http_request_t requests[SIDE_BY_SIDE];
+    te_http_batch_t *batch;
+} begun_t;
+
+static void begin_some(dapr_t *dapr, begun_t *begun)
+{
+    const char *headers[HEADERS_MAX * SIDE_BY_SIDE];
+    int i, left = begun->bulks->nelts - begun->first;
+
+    begun->n = left < SIDE_BY_SIDE ? left : SIDE_BY_SIDE;
+    for (i = 0; i < begun->n; ++i) {
+        fill(dapr, &APR_ARRAY_IDX(begun->bulks, begun->first + i, bulk_t),
+             &begun->requests[i], &headers[HEADERS_MAX * i], begun->pool);
+    }
+    begun->batch = te_http_begin(dapr->client, begun->requests, begun->n,
+                                 dapr->settings->publish_timeout,
+                                 begun->pool);
+}
+
+static void *dapr_begin(te_transport_t *transport, te_sending_t *wave, int n,
+                        apr_pool_t *p)
 {
     dapr_t *dapr = (dapr_t *)transport;
-    apr_array_header_t *bulks = apr_array_make(p, 8, sizeof(bulk_t));
+    begun_t *begun = apr_pcalloc(p, sizeof *begun);
     int i;
 
+    begun->pool = p;
+    begun->bulks = apr_array_make(p, 8, sizeof(bulk_t));
     for (i = 0; i < n; ++i) {
         if (url_of(dapr, wave[i].row->topic) == NULL) {
             wave[i].result = TE_SENT_HELD;
             wave[i].error = "TaskEventsTopic no longer names its topic";
             continue;
         }
-        APR_ARRAY_PUSH(bulk_for(dapr, bulks, wave[i].row, p)->sendings,
+        APR_ARRAY_PUSH(bulk_for(dapr, begun->bulks, wave[i].row, p)->sendings,
                        te_sending_t *) = &wave[i];
     }
-    for (i = 0; i < bulks->nelts; i += IN_FLIGHT) {
-        send_bulks(dapr, bulks, i,
-                   bulks->nelts - i < IN_FLIGHT ? bulks->nelts - i
-                                                : IN_FLIGHT, p);
+    begin_some(dapr, begun);
+    return begun;
+}
+
+static void dapr_end(te_transport_t *transport, void *data)
+{
+    dapr_t *dapr = (dapr_t *)transport;
+    begun_t *begun = data;
+    int i;
+
+    while (begun->n > 0) {
+        te_http_end(dapr->client, begun->batch, STOP_GRACE);
+        for (i = 0; i < begun->n; ++i) {
+            settle_bulk(dapr, &APR_ARRAY_IDX(begun->bulks, begun->first + i,
+                                             bulk_t), &begun->requests[i],
+                        begun->pool);
+        }
+        begun->first += begun->n;
+        begin_some(dapr, begun);
     }
 }
 
@@ -433,7 +459,8 @@ apr_status_t te_transport_dapr(te_transport_t **out,
     int i;
 
     dapr->base.name = "dapr";
-    dapr->base.send = dapr_send;
+    dapr->base.begin = dapr_begin;
+    dapr->base.end = dapr_end;
     dapr->base.stage = "publish";
     dapr->base.wait = te_backoff;
     dapr->base.longest_wait_alone = apr_time_from_sec(2);

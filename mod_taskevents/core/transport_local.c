@@ -42,13 +42,32 @@ static void handle(local_t *local, te_sending_t *sending, apr_pool_t *p)
                           ? TE_SENT_UNKNOWN : TE_SENT_FAILED;
 }
 
-static void local_send(te_transport_t *transport, te_sending_t *wave, int n,
-                       apr_pool_t *p)
+typedef struct {
+    te_sending_t *wave;
+    int n;
+    apr_pool_t *pool;
+} begun_t;
+
+/* Nothing goes on by itself here: the end does it all. */
+static void *local_begin(te_transport_t *transport, te_sending_t *wave, int n,
+                         apr_pool_t *p)
 {
+    begun_t *begun = apr_palloc(p, sizeof *begun);
+
+    (void)transport;
+    begun->wave = wave;
+    begun->n = n;
+    begun->pool = p;
+    return begun;
+}
+
+static void local_end(te_transport_t *transport, void *data)
+{
+    begun_t *begun = data;
     int i;
 
-    for (i = 0; i < n; ++i) {
-        handle((local_t *)transport, &wave[i], p);
+    for (i = 0; i < begun->n; ++i) {
+        handle((local_t *)transport, &begun->wave[i], begun->pool);
     }
 }
 
@@ -74,7 +93,8 @@ apr_status_t te_transport_local(te_transport_t **out,
     local->base.name = "local";
     local->base.max_attempts = 3;
     local->base.stage = "handle";
-    local->base.send = local_send;
+    local->base.begin = local_begin;
+    local->base.end = local_end;
     local->base.wait = local_wait;
     local->base.longest_wait_alone = local_wait(3, 0);
     local->base.stop = local_stop;

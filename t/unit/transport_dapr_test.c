@@ -74,11 +74,14 @@ static te_transport_t *transport(void)
     return t;
 }
 
+static void send_on(te_transport_t *t, int n)
+{
+    t->end(t, t->begin(t, wave, n, pool));
+}
+
 static void send_wave(int n)
 {
-    te_transport_t *t = transport();
-
-    t->send(t, wave, n, pool);
+    send_on(transport(), n);
 }
 
 static void assert_all(int n, te_sent_e result)
@@ -311,11 +314,11 @@ START_TEST(what_a_well_sidecar_cannot_digest_three_times_is_taken_apart)
         add(i, "tasks", 1);
     }
     make_bad(1);
-    t->send(t, wave, 4, pool);
+    send_on(t, 4);
     assert_all(4, TE_SENT_UNKNOWN);
-    t->send(t, wave, 4, pool);
+    send_on(t, 4);
     assert_all(4, TE_SENT_UNKNOWN);
-    t->send(t, wave, 4, pool);
+    send_on(t, 4);
     server_stop(own);
     for (i = 0; i < 4; ++i) {
         ck_assert_int_eq(wave[i].result, i == 1 ? TE_SENT_REFUSED
@@ -401,7 +404,7 @@ START_TEST(a_stop_ends_a_wave_that_hangs)
     next_answer.hang = 1;
     add(0, "tasks", 1);
     pthread_create(&thread, NULL, stop_soon, t);
-    t->send(t, wave, 1, pool);
+    send_on(t, 1);
     pthread_join(thread, NULL);
     assert_all(1, TE_SENT_UNKNOWN);
     ck_assert_int_lt(apr_time_now() - before, apr_time_from_sec(5));
