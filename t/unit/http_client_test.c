@@ -257,6 +257,29 @@ START_TEST(one_that_hangs_holds_up_no_other)
 }
 END_TEST
 
+START_TEST(two_batches_on_their_way_end_in_any_order)
+{
+    te_http_client_t *c = client();
+    te_http_request_t r[5];
+    te_http_batch_t *first, *second;
+    int i;
+
+    for (i = 0; i < 5; ++i) {
+        r[i] = request(url(server_port(server), i == 0 ? "/404" : "/"));
+    }
+    first = te_http_begin(c, r, 2, LONG, pool);
+    second = te_http_begin(c, r + 2, 2, LONG, pool);
+    te_http_end(c, second, 0);
+    ck_assert_int_eq(r[2].status, 200);
+    ck_assert_int_eq(r[3].status, 200);
+    te_http_perform(c, r + 4, 1, LONG, 0, pool);
+    ck_assert_int_eq(r[4].status, 200);
+    te_http_end(c, first, 0);
+    ck_assert_int_eq(r[0].status, 404);
+    ck_assert_int_eq(r[1].status, 200);
+}
+END_TEST
+
 START_TEST(a_client_goes_on_after_a_failure)
 {
     te_http_client_t *c = client();
@@ -369,6 +392,7 @@ TCase *http_client_tests(void)
     tcase_add_test(c, no_proxy_is_asked);
     tcase_add_test(c, many_requests_are_each_answered);
     tcase_add_test(c, one_that_hangs_holds_up_no_other);
+    tcase_add_test(c, two_batches_on_their_way_end_in_any_order);
     tcase_add_test(c, a_client_goes_on_after_a_failure);
     tcase_add_test(c, an_answer_over_the_cap_is_cut_and_its_status_counts);
     tcase_add_test(c, a_stop_ends_a_request_that_hangs_within_the_grace);
