@@ -24,6 +24,14 @@ sync_source() {
     mv "$list.new" "$list"
 }
 
+# The same, while no build reads it.
+locked_sync() {
+    exec 8>"$WORK/.build-lock"
+    flock 8
+    sync_source 8>&-
+    exec 8>&-
+}
+
 forget_deleted() { # files that were there the last time and are not now
     local file
     while IFS= read -r -d '' file; do

@@ -1,45 +1,81 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034  # read by the other parts
-# The suites of ./dev test, in the order in which a failure is cheapest.
+# The suites of ./dev test.
 
 SUITES=(build unit migrations events api docs sanitize dist stack faults)
+# All of them, in the order in which a failure is cheapest. The tests of the
+# stack mostly wait, so those behind the bar run beside them. And the tests of
+# the API run once, with the sanitizers.
+WHOLE=(build unit 'stack|migrations events docs dist sanitize' api faults)
 
 TEST="$WORK/test"
 
 cmd_test() {
-    local suites=("${SUITES[@]}") name began rc summary=()
-    FAULTS_MINUTES=3
+    local steps=("${WHOLE[@]}") step rc=0
+    FAULTS_MINUTES=3 WHOLE_RUN=1
     if (($#)); then
         [[ " ${SUITES[*]} " == *" $1 "* ]] || die "test takes one of: ${SUITES[*]}"
-        suites=("$1")
+        steps=("$1") WHOLE_RUN=''
         shift
     fi
-    test_options "${suites[*]}" "$@"
-    mkdir -p "$WORK"
-    [[ ! " ${suites[*]} " =~ " "(stack|faults)" " ]] || need_for_dapr
+    test_options "${steps[0]}" "$@"
+    mkdir -p "$WORK/log"
+    [[ ! "${steps[*]}" =~ (stack|faults) ]] || need_for_dapr
     install_packages "${PACKAGES_UP[@]}" "${PACKAGES_TEST[@]}"
 
     exec 7>"$WORK/.test-lock"
     flock -n 7 || die "another ./dev test is running in this checkout"
     trap test_end EXIT
-    for name in "${suites[@]}"; do
-        began=$SECONDS rc=0
+    : >"$WORK/summary"
+    # Failures are looked at here: `set -e` would not hold in a condition.
+    set +e
+    for step in "${steps[@]}"; do
+        run_step "$step"
+        rc=$?
+        ((rc == 0)) || break
+    done
+    set -e
+    printf '\n'
+    cat "$WORK/summary"
+    return "$rc"
+}
+
+# run_step 'SUITE...' or 'SUITE...|SUITE...': the second ones beside the first,
+# what they print is shown at their end.
+# shellcheck disable=SC2086  # a list of names
+run_step() {
+    local log="$WORK/log/beside.log" rc rc2
+    if [[ $1 != *'|'* ]]; then
+        run_suites $1
+        return
+    fi
+    (
+        trap - EXIT
+        run_suites ${1#*|}
+    ) >"$log" 2>&1 &
+    run_suites ${1%|*}
+    rc=$?
+    wait "$!"
+    rc2=$?
+    cat "$log"
+    return $((rc ? rc : rc2))
+}
+
+run_suites() { # NAME...
+    local name began rc=0
+    for name in "$@"; do
+        began=$SECONDS
         say "==== $name"
-        # A process of its own: `set -e` would not hold in a condition.
-        set +e
         (
             set -e
             trap - EXIT
             "suite_$name" 7>&-
         )
         rc=$?
-        set -e
-        summary+=("$(printf '%-11s %s (%d s)' "$name" \
-            "$( ((rc == 0)) && echo ok || echo FAILED)" $((SECONDS - began)))")
+        printf '%-11s %s (%d s)\n' "$name" \
+            "$( ((rc == 0)) && echo ok || echo FAILED)" $((SECONDS - began)) >>"$WORK/summary"
         ((rc == 0)) || break
     done
-    printf '\n'
-    printf '%s\n' "${summary[@]}"
     return "$rc"
 }
 
@@ -104,7 +140,7 @@ suite_unit() {
     strict_build gcc
     test_db unit
     db_migrate unit
-    make -C "$WORK/build-gcc" -s check || unit_failed "$WORK/build-gcc"
+    make -C "$WORK/build-gcc" -s -j2 check || unit_failed "$WORK/build-gcc"
 }
 
 unit_failed() { # DIR
@@ -114,7 +150,7 @@ unit_failed() { # DIR
 
 suite_migrations() {
     need_script t/migrations/run
-    sync_source
+    locked_sync
     test_db migrations
     as_tester t/migrations/run
 }
@@ -160,10 +196,15 @@ api_tests() { # BUILD [VARIABLE=VALUE...]
 
 suite_api() {
     need_script t/api/run
-    strict_build gcc
     test_db api
     db_migrate api
-    api_tests "$WORK/build-gcc"
+    if [[ -n $WHOLE_RUN ]]; then
+        sanitized_build
+        sanitized_api
+    else
+        strict_build gcc
+        api_tests "$WORK/build-gcc"
+    fi
     live_service
     TASKEVENTS_URL=$(RUN="$TEST/live" httpd_url) \
         "$ROOT/t/openapi/run" env TASKEVENTS_RUN="$TEST/live" "$ROOT/dev" token
@@ -187,25 +228,33 @@ suite_docs() {
         t/docs/run "$WORK/build-gcc"
 }
 
+sanitized_build() {
+    logged_build "$WORK/build-asan" CC=gcc --enable-sanitize=address,undefined
+    export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+}
+
 # httpd itself is not instrumented, so the library has to be there before it.
 # What pools leave at exit is no leak; the unit tests look for those.
-suite_sanitize() {
-    local dir="$WORK/build-asan"
-    need_script t/api/run
-    logged_build "$dir" CC=gcc --enable-sanitize=address,undefined
-    export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
-    test_db unit
-    db_migrate unit
-    make -C "$dir" -s check || unit_failed "$dir"
-    test_db sanitize
-    db_migrate sanitize
-    api_tests "$dir" ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 \
+sanitized_api() {
+    api_tests "$WORK/build-asan" ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 \
         "TASKEVENTS_TEST_PRELOAD=$(gcc -print-file-name=libasan.so)"
 }
 
+suite_sanitize() {
+    need_script t/api/run
+    sanitized_build
+    test_db unit
+    db_migrate unit
+    make -C "$WORK/build-asan" -s -j2 check || unit_failed "$WORK/build-asan"
+    [[ -z $WHOLE_RUN ]] || return 0
+    test_db sanitize
+    db_migrate sanitize
+    sanitized_api
+}
+
 suite_dist() {
-    logged_build "$WORK/build"
-    make -C "$WORK/build" -s distcheck >"$WORK/log/distcheck.log" 2>&1 || {
+    logged_build "$WORK/build-dist"
+    make -C "$WORK/build-dist" -s distcheck >"$WORK/log/distcheck.log" 2>&1 || {
         tail -n 30 "$WORK/log/distcheck.log" >&2
         return 1
     }
