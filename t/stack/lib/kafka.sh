@@ -75,8 +75,8 @@ kafka_format() {
     [[ -f $RUN/kafka/meta.properties ]] && return 0
     mkdir -p "$RUN/kafka"
     give "$RUN/kafka"
-    id=$(openssl rand 16 | base64url)
-    "${JAVA[@]}" kafka.tools.StorageTool format -t "$id" \
+    id=$(openssl rand 16 | base64url)       # one in 64 begins with a dash
+    "${JAVA[@]}" kafka.tools.StorageTool format "--cluster-id=$id" \
         -c "$RUN/conf/kafka.properties" >"$RUN/log/kafka-format.log" 2>&1 || {
         tail -n 15 "$RUN/log/kafka-format.log" >&2
         die "could not format Kafka's storage"
