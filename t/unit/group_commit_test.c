@@ -105,6 +105,7 @@ static void write_one(writer_t *w)
 {
     te_outgoing_t *event;
     te_task_t *task = new_task(w, &event);
+    int tries, again = 0;
     apr_time_t start;
     te_db_t *db;
 
@@ -117,11 +118,13 @@ static void write_one(writer_t *w)
     w->together = w->alone = te_group_write(w->group, w->pool, task, event,
                                             start + w->budget);
     w->took = apr_time_now() - start;
-    if ((w->together == TE_DB_AGAIN || w->together == TE_DB_LOST)
-        && te_db_acquire(w->db_pool, &db, w->budget) == TE_DB_OK) {
-        w->alone = te_tasks_create(db, w->pool, task, event,
-                                   w->together == TE_DB_LOST);
-        te_db_release(db);
+    for (tries = 0; tries < 3 && (w->alone == TE_DB_AGAIN
+                                  || w->alone == TE_DB_LOST); ++tries) {
+        again |= w->alone == TE_DB_LOST;
+        if (te_db_acquire(w->db_pool, &db, w->budget) == TE_DB_OK) {
+            w->alone = te_tasks_create(db, w->pool, task, event, again);
+            te_db_release(db);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ SUITES=(build unit migrations events api docs sanitize dist stack faults)
 # All of them, in the order in which a failure is cheapest. The tests of the
 # stack mostly wait, so those behind the bar run beside them. And the tests of
 # the API run once, with the sanitizers.
-WHOLE=(build unit 'stack|migrations events docs dist sanitize' api faults)
+WHOLE=(build unit 'stack|migrations events docs dist' sanitize api faults)
 
 TEST="$WORK/test"
 
