@@ -112,10 +112,14 @@ part_up() {
     mark=$(fingerprint)
     if part_running "$name"; then
         [[ $(part_state "$name") != paused ]] || part_resume "$name"
+        # On a busy machine one that runs may answer late; one that never does is
+        # begun anew.
         if [[ $(part_mark "$name") == "$mark" ]]; then
-            "${name}_ready" || die "$name runs but does not answer; see: ./dev logs $name"
-            say "$(printf '%-10s already running' "$name")"
-            return 0
+            if wait_for 30 part_settled "$name" && part_running "$name"; then
+                say "$(printf '%-10s already running' "$name")"
+                return 0
+            fi
+            say "$name runs and does not answer: started anew"
         fi
         part_stop "$name"
     fi
