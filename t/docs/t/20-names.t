@@ -14,6 +14,12 @@ my $table = read_file(src() . '/mod_taskevents/http/directives.c');
 my @directives = $table =~ /AP_INIT_\w+\("(\w+)"/g;
 cmp_ok(scalar @directives, '>', 0, 'the module has directives');
 
+my %says;    # what httpd -L says of each
+while ($table =~ /AP_INIT_\w+\("(\w+)",\s*\w+,\s*NULL,\s*RSRC_CONF,\s*((?:"[^"]*"\s*)+)\)/g) {
+    my ($name, $literals) = ($1, $2);
+    $says{$name} = join '', $literals =~ /"([^"]*)"/g;
+}
+
 my $reference = read_file(src() . '/docs/directives.md');
 my @described = $reference =~ /^## (TaskEvents\w+)$/gm;
 is_deeply(keys_of(@described), keys_of(@directives),
@@ -31,9 +37,11 @@ is_deeply([grep { $full !~ /^\s*#?$_ /m } @directives], [],
 
 for my $name (@directives) {
     my ($section) = $reference =~ /^## $name\n(.*?)(?=^## |\z)/ms;
-    for my $row (qw(Syntax Default Context)) {
-        like($section, qr/^\| \*\*$row\*\* \| \S/m, "$name: its $row is told");
-    }
+    my %row = $section =~ /^\| \*\*(\w+)\*\* \| (\S.*) \|$/mg;
+    is_deeply([grep { !exists $row{$_} } qw(Description Syntax Default Context Status Module)], [],
+              "$name: told as httpd's manual does");
+    is($row{Description}, $says{$name}, "$name: described as httpd -L does");
+    is("$row{Status} $row{Module}", 'Extension mod_taskevents', "$name: no part of httpd");
 }
 
 # --- the sentences that refuse a value -------------------------------------------

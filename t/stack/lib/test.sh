@@ -19,7 +19,7 @@ cmd_test() {
         shift
     fi
     test_options "${steps[0]}" "$@"
-    mkdir -p "$WORK/log"
+    mkdir -p "$WORK/log" "$TEST"
     [[ ! "${steps[*]}" =~ (stack|faults) ]] || need_for_dapr
     install_packages "${PACKAGES_UP[@]}" "${PACKAGES_TEST[@]}"
 
