@@ -3,7 +3,7 @@ use strict;
 use warnings;
 
 use Test::More;
-use TaskEvents::Docs qw(conf_files doc_files httpd_says minimal_with places read_file relative
+use TaskEvents::Docs qw(blocks conf_files doc_files httpd_says minimal_with places read_file relative
                         source_files src);
 
 sub keys_of { my %seen = map { $_ => 1 } @_; return [sort keys %seen] }
@@ -62,9 +62,8 @@ while ($reference =~ /^```refused\n(.*?)^```$/gms) {
 }
 cmp_ok($refused, '>=', 15, 'the sentences are shown');
 
-# In an ```apache block, all is taken.
-while ($reference =~ /^```apache\n(.*?)^```$/gms) {
-    my $lines = $1;
+# In an ```apache block of a document, all is taken.
+for my $lines (map { $_->{language} eq 'apache' ? $_->{text} : () } map { blocks(read_file($_)) } doc_files()) {
     my $dir = places();
     my ($status, $said) = httpd_says(minimal_with($lines =~ s{/etc/taskevents}{$dir/secrets}gr));
     my ($first) = $lines =~ /(.*)/;
