@@ -5,15 +5,18 @@ use strict;
 use warnings;
 
 my $src = $ENV{TASKEVENTS_SRC} // '.';
-my %type = (COUNTER => 'counter', HISTOGRAM => 'histogram', CHILD => 'gauge', SAMPLE => 'gauge');
+my %type = (COUNTER => 'counter', HISTOGRAM => 'histogram', CHILD => 'gauge', BEAT => 'gauge', SAMPLE => 'gauge');
 my (%has, %told, @wrong);
+my $code = slurp("$src/mod_taskevents/base/metrics.c");
+my %label = $code =~ /\[TE_LABEL_(\w+)\] = \{"(\w+)"/g;
 
 my $table = slurp("$src/mod_taskevents/base/metrics_table.h");
 while ($table =~ /^ +M\((\w+), "(\w+)", (\w+), (\w+), (\w+), /mg) {
     my ($id, $name, $kind, @labels) = ($1, "taskevents_$2", $3, $4, $5);
     push @wrong, "$name is in the table twice\n" if $has{$name};
-    push @labels, 'CHILD' if $kind eq 'CHILD';
-    $has{$name} = join ' ', $type{$kind} // "no kind $kind", map { lc } grep { $_ ne 'NONE' } @labels;
+    @labels = map { $label{$_} // die "no label $_ in base/metrics.c\n" } grep { $_ ne 'NONE' } @labels;
+    push @labels, 'child' if $kind eq 'CHILD' || $kind eq 'BEAT';
+    $has{$name} = join ' ', $type{$kind} // "no kind $kind", @labels;
     push @wrong, "$name: a counter's name ends in _total, no other does\n"
         if ($kind eq 'COUNTER') != ($name =~ /_total$/);
     push @wrong, "$name: a histogram's name ends in _seconds\n" if $kind eq 'HISTOGRAM' && $name !~ /_seconds$/;
@@ -34,11 +37,10 @@ push @wrong, map { "$_: docs/metrics.md says '$told{$_}', it is '$has{$_}'\n" }
     grep { $told{$_} && $told{$_} ne $has{$_} } sort keys %has;
 
 # the values of labels, too
-my $code = slurp("$src/mod_taskevents/base/metrics.c");
-for my $label (qw(outcome reason stage state)) {
-    my ($values) = $code =~ /\{"$label", VALUES\(([^)]*)\)/ or die "no label $label in base/metrics.c\n";
+for my $label (qw(outcome reason stage state thread chore)) {
+    my @lists = $code =~ /\{"$label", VALUES\(([^)]*)\)/g or die "no label $label in base/metrics.c\n";
     push @wrong, map { "docs/metrics.md does not tell $label '$_'\n" }
-        grep { $doc !~ /`\Q$_\E`/ } $values =~ /"(\w+)"/g;
+        grep { $doc !~ /`\Q$_\E`/ } map { /"(\w+)"/g } @lists;
 }
 die @wrong if @wrong;
 printf "%d metrics\n", scalar keys %has;
