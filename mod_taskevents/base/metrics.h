@@ -23,8 +23,9 @@ typedef enum {
 } te_metric_e;
 #undef TE_METRIC_ENUM
 
-/* The names of the routes, the values of the label `route`; before
- * te_metrics_size. They must live as long as the process. */
+/* The methods and names of the routes, as "GET,task", which are the values of
+ * two labels in one; before te_metrics_size. The last one stands for all
+ * others. They must live as long as the process. */
 void te_metrics_routes(const char *const *names, int n);
 
 /* Bytes for the slots of that many children, and a text that names their

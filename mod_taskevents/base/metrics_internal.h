@@ -18,7 +18,8 @@ typedef struct te_metric_t {
 
 extern const te_metric_t te_metric_table[TE_METRIC_COUNT];
 
-/* Of each label its name and values. The last value of several stands for all
+/* Of each label its name and values, or of two that go together, with a comma
+ * in both. The last value of several stands for all
  * that is not in the list. */
 typedef struct te_metric_label_t {
     const char *name;

@@ -19,9 +19,10 @@ typedef enum {
     TE_LABEL_OUTCOME,
     TE_LABEL_REASON,
     TE_LABEL_STAGE,
+    TE_LABEL_EFFECT,
     TE_LABEL_EVENT,
     TE_LABEL_STATE,
-    TE_LABEL_ROUTE,
+    TE_LABEL_ROUTE,             /* and method: two labels in one */
     TE_LABEL_STATUS,
     TE_LABEL_THREAD,
     TE_LABEL_CHORE,
@@ -37,6 +38,11 @@ typedef enum {
       "1 when PostgreSQL answered this scrape, else 0") \
     M(HTTP_REQUESTS, "http_requests_total", COUNTER, ROUTE, STATUS, \
       "Requests answered") \
+    M(HTTP_DURATION, "http_request_duration_seconds", HISTOGRAM, ROUTE, \
+      STATUS, "Time from the first line of a request until its answer was " \
+      "handed to the network") \
+    M(PUBLISH_ATTEMPTS, "publish_attempts_total", COUNTER, TYPE, NONE, \
+      "Events sent to the transport, whatever came of it") \
     M(PUBLISHED, "events_published_total", COUNTER, TYPE, NONE, \
       "Events that the transport accepted") \
     M(PUBLISH_FAILURES, "publish_failures_total", COUNTER, REASON, NONE, \
@@ -70,6 +76,16 @@ typedef enum {
       "Age of the oldest event in the outbox; 0 when it is empty") \
     M(DELIVERIES, "deliveries_total", COUNTER, TYPE, OUTCOME, \
       "Events handed to the handlers") \
+    M(DELIVERY_DURATION, "delivery_duration_seconds", HISTOGRAM, TYPE, NONE, \
+      "Time that a try to handle an event took, with the others of its " \
+      "batch") \
+    M(EFFECTS, "effects_total", COUNTER, EFFECT, NONE, \
+      "What handled events changed") \
+    M(REMINDERS_DUE, "reminders_due", SAMPLE, NONE, NONE, \
+      "Reminders whose time has come and that are not triggered yet") \
+    M(REMINDERS_DUE_OLDEST, "reminders_due_oldest_seconds", SAMPLE, NONE, \
+      NONE, "How long ago the time of the oldest of them came; 0 when " \
+      "there is none") \
     M(REMINDERS, "reminders_total", COUNTER, EVENT, NONE, \
       "Reminders scheduled, cancelled and triggered") \
     M(REMINDER_LATENESS, "reminder_lateness_seconds", HISTOGRAM, NONE, NONE, \

@@ -39,7 +39,23 @@ static const char *escaped(apr_pool_t *p, const char *value)
     return out;
 }
 
-/* {route="tasks",status="200"}, with one more label behind them. */
+/* The one label or the two of these names and values, behind what is there. */
+static const char *with_label(text_t *text, const char *there,
+                              const char *name, const char *value)
+{
+    const char *comma = strchr(name, ','), *cut = strchr(value, ',');
+    const char *more = *there ? "," : "";
+
+    if (comma == NULL || cut == NULL) {
+        return apr_psprintf(text->pool, "%s%s%s=\"%s\"", there, more, name,
+                            escaped(text->pool, value));
+    }
+    return apr_psprintf(text->pool, "%s%s%.*s=\"%.*s\",%s=\"%s\"", there, more,
+                        (int)(comma - name), name, (int)(cut - value), value,
+                        comma + 1, cut + 1);
+}
+
+/* {method="GET",route="tasks",status="200"}, with one more label behind them. */
 static const char *label_text(text_t *text, const te_metric_t *m,
                               const char *const *values, const char *more,
                               const char *more_value)
@@ -49,15 +65,12 @@ static const char *label_text(text_t *text, const te_metric_t *m,
 
     for (i = 0; i < TE_METRIC_LABELS; ++i) {
         if (m->labels[i] != TE_LABEL_NONE && values[i] != NULL) {
-            out = apr_psprintf(text->pool, "%s%s%s=\"%s\"", out,
-                               *out ? "," : "",
-                               te_metric_labels[m->labels[i]].name,
-                               escaped(text->pool, values[i]));
+            out = with_label(text, out, te_metric_labels[m->labels[i]].name,
+                             values[i]);
         }
     }
     if (more != NULL) {
-        out = apr_psprintf(text->pool, "%s%s%s=\"%s\"", out, *out ? "," : "",
-                           more, more_value);
+        out = with_label(text, out, more, more_value);
     }
     return *out ? apr_psprintf(text->pool, "{%s}", out) : "";
 }
@@ -104,14 +117,16 @@ static int has_happened(const te_metric_t *m, int cell)
     return 0;
 }
 
-/* Of two labels most pairs never come about: those are left out. A single
- * label's values are told from the beginning, so that a first count is a
- * rise that can be seen. */
+/* Of two labels most pairs never come about: those are left out, and so are
+ * histograms, of many lines. A single label's counters are told from the
+ * beginning, so that a first count is a rise that can be seen. */
 static void put_series(text_t *text, te_metric_e metric)
 {
     const te_metric_t *m = &te_metric_table[metric];
     const te_label_e *by = m->labels;
-    int is_sparse = by[0] != TE_LABEL_NONE && by[1] != TE_LABEL_NONE;
+    int is_sparse = by[0] != TE_LABEL_NONE
+                    && (by[1] != TE_LABEL_NONE
+                        || m->kind == TE_KIND_HISTOGRAM);
     int i, cell = te_metrics_first(metric);
 
     for (i = 0; i < te_metrics_series(metric); ++i) {

@@ -203,6 +203,7 @@ static void count(const wave_t *wave)
     for (i = 0; i < wave->n; ++i) {
         const te_sending_t *s = &wave->sendings[i];
 
+        te_metric_add(TE_METRIC_PUBLISH_ATTEMPTS, s->row->type, NULL);
         switch (s->result) {
         case TE_SENT_ACCEPTED:
         case TE_SENT_SETTLED:

@@ -15,7 +15,8 @@ static void *memory;
 
 static void share(void)
 {
-    static const char *const routes[] = {"tasks", "task", "other"};
+    static const char *const routes[] = {"GET,tasks", "POST,tasks",
+                                         "other,other"};
 
     te_metrics_routes(routes, 3);
     memory = mmap(NULL, te_metrics_size(SLOTS), PROT_READ | PROT_WRITE,
@@ -287,7 +288,8 @@ END_TEST
 
 START_TEST(another_set_of_routes_is_another_layout)
 {
-    static const char *const routes[] = {"tasks", "notifications", "other"};
+    static const char *const routes[] = {"GET,tasks", "GET,task",
+                                         "other,other"};
     const char *before = te_metrics_layout(pool);
 
     te_metrics_routes(routes, 3);
@@ -298,17 +300,17 @@ END_TEST
 START_TEST(a_value_that_is_not_in_the_table_counts_as_other)
 {
     te_metrics_enter();
-    te_metric_add(TE_METRIC_HTTP_REQUESTS, "tasks", "201");
+    te_metric_add(TE_METRIC_HTTP_REQUESTS, "POST,tasks", "201");
     te_metric_add(TE_METRIC_HTTP_REQUESTS, NULL, "418");
     te_metric_add(TE_METRIC_PUBLISHED, "com.example.other", NULL);
-    ck_assert(has("taskevents_http_requests_total{route=\"tasks\","
-                  "status=\"201\"} 1\n"));
-    ck_assert(has("taskevents_http_requests_total{route=\"other\","
-                  "status=\"other\"} 1\n"));
+    ck_assert(has("taskevents_http_requests_total{method=\"POST\","
+                  "route=\"tasks\",status=\"201\"} 1\n"));
+    ck_assert(has("taskevents_http_requests_total{method=\"other\","
+                  "route=\"other\",status=\"other\"} 1\n"));
     ck_assert(has("taskevents_events_published_total{type=\"other\"} 1\n"));
     /* pairs that did not come about are not told */
-    ck_assert(!has("taskevents_http_requests_total{route=\"tasks\","
-                   "status=\"200\"}"));
+    ck_assert(!has("taskevents_http_requests_total{method=\"GET\","
+                   "route=\"tasks\",status=\"200\"}"));
 }
 END_TEST
 
@@ -327,6 +329,22 @@ START_TEST(a_histogram_counts_up_to_each_bound)
     ck_assert(has("taskevents_publish_lag_seconds_bucket{le=\"+Inf\"} 4\n"));
     ck_assert(has("taskevents_publish_lag_seconds_sum 3600.002001\n"));
     ck_assert(has("taskevents_publish_lag_seconds_count 4\n"));
+}
+END_TEST
+
+START_TEST(a_histogram_with_labels_tells_what_happened)
+{
+    te_metrics_enter();
+    te_metric_observe(TE_METRIC_HTTP_DURATION, "POST,tasks", "201", 900);
+    ck_assert(has("taskevents_http_request_duration_seconds_bucket"
+                  "{method=\"POST\",route=\"tasks\",status=\"201\","
+                  "le=\"0.001\"} 1\n"));
+    ck_assert(has("taskevents_http_request_duration_seconds_sum"
+                  "{method=\"POST\",route=\"tasks\",status=\"201\"} "
+                  "0.000900\n"));
+    ck_assert(!has("taskevents_http_request_duration_seconds_count"
+                   "{method=\"POST\",route=\"tasks\",status=\"200\"}"));
+    ck_assert(!has("taskevents_delivery_duration_seconds_count{"));
 }
 END_TEST
 
@@ -379,6 +397,7 @@ TCase *metrics_tests(void)
     tcase_add_test(c, another_set_of_routes_is_another_layout);
     tcase_add_test(c, a_value_that_is_not_in_the_table_counts_as_other);
     tcase_add_test(c, a_histogram_counts_up_to_each_bound);
+    tcase_add_test(c, a_histogram_with_labels_tells_what_happened);
     tcase_add_test(c, samples_are_told_when_there_are_some_and_escaped);
     tcase_add_test(c, without_memory_nothing_is_counted);
     return c;
