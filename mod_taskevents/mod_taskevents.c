@@ -36,6 +36,7 @@
 #include "http/reply.h"
 #include "http/router.h"
 #include "http/sections.h"
+#include "http/server_status.h"
 #include "http/status.h"
 
 #define CLOSE_WAIT apr_time_from_sec(3)
@@ -347,6 +348,7 @@ static apr_status_t start_child(apr_pool_t *pchild, te_app_t *starting)
     }
     rv = te_chores_start(&starting->chores, chores,
                          (int)(sizeof chores / sizeof chores[0]),
+                         TE_THREAD_CHORES,
                          starting->settings, starting->db,
                          starting->publisher, pchild);
     if (rv != APR_SUCCESS) {
@@ -354,6 +356,7 @@ static apr_status_t start_child(apr_pool_t *pchild, te_app_t *starting)
     }
     return te_chores_start(&starting->outside_chores, outside_chores,
                            count_outside_chores(starting->settings),
+                           TE_THREAD_OUTSIDE,
                            starting->settings, starting->db,
                            starting->publisher, pchild);
 }
@@ -539,6 +542,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(after_response, NULL, NULL, APR_HOOK_MIDDLE);
     te_access_register(p);
+    te_server_status_register(p);
 }
 
 module AP_MODULE_DECLARE_DATA taskevents_module = {
