@@ -474,7 +474,7 @@ static int serve(request_rec *r)
     req.conf = te_server_conf(r->server);
     req.app = te_app();
     if (req.app == NULL) {
-        return te_reply_unavailable(&req);
+        return te_reply_unavailable(&req, TE_DB_AWAY);
     }
     req.settings = req.app->settings;
     req.match = strcmp(r->handler, TE_STATUS_HANDLER) == 0

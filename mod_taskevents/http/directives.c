@@ -27,6 +27,7 @@ static te_process_conf_t *process_defaults(apr_pool_t *p)
     te_process_conf_t *process = apr_pcalloc(p, sizeof *process);
     te_settings_t *settings = &process->settings;
 
+    settings->db.schema_needed = TE_SCHEMA_NEEDED;
     settings->db.min = 1;
     settings->db.keep = 4;
     settings->db.max = 16;

@@ -19,13 +19,15 @@
                                  * prepare and run each call */
 
 /* Sent on each new connection: no statement outlives a request's patience,
- * plain read committed, and text forms that timefmt can read. */
+ * plain read committed, and text forms that timefmt can read. And the one
+ * question that comes before all work. */
 static const char session_setup[] =
     "SET statement_timeout = '5s'; SET lock_timeout = '2s';"
     " SET idle_in_transaction_session_timeout = '10s';"
     " SET default_transaction_isolation = 'read committed';"
     " SET client_encoding = 'UTF8'; SET TimeZone = 'UTC';"
-    " SET DateStyle = 'ISO, YMD'; SET standard_conforming_strings = on";
+    " SET DateStyle = 'ISO, YMD'; SET standard_conforming_strings = on;"
+    " SELECT taskevents.schema_version()";
 
 /* What a command of a pipeline is for. */
 typedef struct {
@@ -45,6 +47,7 @@ struct te_db_t {
     apr_time_t deadline;
     char prepared[TE_STATEMENT_COUNT];
     unsigned int generation;            /* of the prepared statements' names */
+    apr_uint32_t doubts;                /* there were when it was opened */
     command_t commands[MOST_COMMANDS];  /* of the pipeline under way */
     int n_commands;
     int refused;                        /* the first call that failed, or -1 */
@@ -58,11 +61,14 @@ struct te_db_pool_t {
     apr_pool_t *pool;
     te_remembered_t remembered;
     volatile apr_uint32_t out;          /* borrowed now */
-    volatile apr_uint32_t down;         /* the last connect failed */
+    volatile apr_uint32_t down;         /* how the last connect failed, or 0 */
     volatile apr_uint32_t probing;      /* somebody tries again */
 };
 
 static const apr_dbd_driver_t *driver;
+
+/* What this process knows of the schema. */
+static volatile apr_uint32_t schema_found, schema_old, schema_doubts;
 
 /* --- one connection ---------------------------------------------------- */
 
@@ -115,11 +121,53 @@ static void ignore_notice(void *arg, const PGresult *notice)
     (void)notice;
 }
 
-static int set_up(te_db_t *db);
+static int set_up(te_db_t *db, int *version);
 
-static int open_connection(te_db_t *db)
+void te_db_doubt(void)
+{
+    apr_atomic_inc32(&schema_doubts);
+}
+
+int te_db_schema_needed(const te_db_t *db)
+{
+    return db->settings->schema_needed;
+}
+
+int te_db_schema_found(void)
+{
+    return (int)apr_atomic_read32(&schema_found);
+}
+
+/* Once for each change, whoever finds it. @return whether it will do */
+static int schema_serves(te_db_t *db, int version)
+{
+    int needed = db->settings->schema_needed;
+    apr_uint32_t old = version < needed;
+
+    apr_atomic_set32(&schema_found, (apr_uint32_t)version);
+    if (old) {
+        apr_snprintf(db->message, sizeof db->message, "its schema has version "
+                     "%d, this build needs %d", version, needed);
+    }
+    if (apr_atomic_xchg32(&schema_old, old) != old) {
+        if (old) {
+            te_log(TE_LOG_ERR, 0, "TE0204", "the database's schema has "
+                   "version %d, this build needs %d: task routes answer 503, "
+                   "deliveries 500, nothing is published; run the "
+                   "migrations, no restart is needed", version, needed);
+        }
+        else {
+            te_log(TE_LOG_NOTICE, 0, "TE0205", "the database's schema has "
+                   "version %d now, which will do", version);
+        }
+    }
+    return !old;
+}
+
+static te_db_err_e open_connection(te_db_t *db)
 {
     const char *error = NULL;
+    int version = 0;
 
     apr_pool_create(&db->connection_pool, db->pool);
     if (apr_dbd_open_ex(driver, db->connection_pool,
@@ -128,24 +176,29 @@ static int open_connection(te_db_t *db)
                         &db->handle, &error) != APR_SUCCESS) {
         note(db, error ? error : "cannot connect");
         te_db_close(db);
-        return 0;
+        return TE_DB_AWAY;
     }
     db->conn = apr_dbd_native_handle(driver, db->handle);
     PQsetNoticeReceiver(db->conn, ignore_notice, NULL);
     db->message[0] = '\0';
-    if (!set_up(db)) {
+    db->doubts = apr_atomic_read32(&schema_doubts);
+    if (!set_up(db, &version)) {
         if (db->message[0] == '\0') {
             note(db, PQerrorMessage(db->conn));
         }
         te_db_close(db);
-        return 0;
+        return TE_DB_AWAY;
     }
-    return 1;
+    if (!schema_serves(db, version)) {
+        te_db_close(db);
+        return TE_DB_OLD;
+    }
+    return TE_DB_OK;
 }
 
 /* Nobody speaks on an idle connection but a server that says goodbye: what
  * can be read there means that it ended. Seen without a round trip. */
-static int looks_alive(te_db_t *db)
+static int looks_usable(te_db_t *db)
 {
     struct pollfd fd;
 
@@ -153,6 +206,7 @@ static int looks_alive(te_db_t *db)
     fd.events = POLLIN;
     return PQstatus(db->conn) == CONNECTION_OK
            && PQtransactionStatus(db->conn) == PQTRANS_IDLE
+           && db->doubts == apr_atomic_read32(&schema_doubts)
            && poll(&fd, 1, 0) == 0;
 }
 
@@ -173,11 +227,11 @@ te_db_t *te_db_standalone(apr_pool_t *p, const te_db_settings_t *settings)
 te_db_err_e te_db_reopen(te_db_t *db, apr_interval_time_t budget)
 {
     te_db_renew(db, budget);
-    if (db->conn != NULL && looks_alive(db)) {
+    if (db->conn != NULL && looks_usable(db)) {
         return TE_DB_OK;
     }
     te_db_close(db);
-    return open_connection(db) ? TE_DB_OK : TE_DB_AWAY;
+    return open_connection(db);
 }
 
 const char *te_db_error(const te_db_t *db)
@@ -192,8 +246,8 @@ const char *te_db_constraint(const te_db_t *db)
 
 const char *te_db_err_name(te_db_err_e err)
 {
-    static const char *const names[] = {"ok",   "away",  "lost",  "again",
-                                        "busy", "taken", "failed"};
+    static const char *const names[] = {"ok",    "away", "old",   "lost",
+                                        "again", "busy", "taken", "failed"};
 
     return names[err];
 }
@@ -247,9 +301,23 @@ static PGresult *next_result(te_db_t *db, int *ok)
     return PQgetResult(db->conn);
 }
 
+/* There is no such schema, table, column or function. */
+static int says_missing(const char *state)
+{
+    static const char *const missing[] = {"3F000", "42P01", "42703", "42883"};
+    apr_size_t i;
+
+    for (i = 0; i < sizeof missing / sizeof missing[0]; ++i) {
+        if (state != NULL && strcmp(state, missing[i]) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* PQexec of session_setup, but not beyond the deadline: a server can fall
- * silent behind its login too. */
-static int set_up(te_db_t *db)
+ * silent behind its login too. A database without our schema has version 0. */
+static int set_up(te_db_t *db, int *version)
 {
     int ok = 1, going_on = PQsetnonblocking(db->conn, 1) == 0
                            && PQsendQuery(db->conn, session_setup)
@@ -257,7 +325,12 @@ static int set_up(te_db_t *db)
     PGresult *r;
 
     while (going_on && (r = next_result(db, &going_on)) != NULL) {
-        ok = ok && PQresultStatus(r) == PGRES_COMMAND_OK;
+        if (PQresultStatus(r) == PGRES_TUPLES_OK) {
+            *version = (int)te_db_int64(r, 0, 0);
+        }
+        else if (PQresultStatus(r) != PGRES_COMMAND_OK) {
+            ok = ok && says_missing(PQresultErrorField(r, PG_DIAG_SQLSTATE));
+        }
         PQclear(r);
     }
     return going_on && ok;
@@ -309,6 +382,9 @@ static te_db_err_e classify(te_db_t *db, const PGresult *r)
     if (strcmp(state, "55P03") == 0 || strcmp(state, "57014") == 0
         || starts_with(state, "53") || strcmp(state, "25P03") == 0) {
         return TE_DB_BUSY;
+    }
+    if (says_missing(state)) {
+        te_db_doubt();
     }
     return TE_DB_FAILED;
 }
@@ -711,15 +787,15 @@ int te_db_pool_close(te_db_pool_t *pool, apr_interval_time_t longest)
 }
 
 /* Another thread is trying to connect: when PostgreSQL is back that takes a
- * moment. @return whether it is */
-static int wait_for_probe(te_db_pool_t *pool)
+ * moment. */
+static te_db_err_e wait_for_probe(te_db_pool_t *pool)
 {
     apr_time_t give_up = apr_time_now() + PROBE_PATIENCE;
 
     while (apr_atomic_read32(&pool->probing) && apr_time_now() < give_up) {
         apr_sleep(apr_time_from_msec(5));
     }
-    return !apr_atomic_read32(&pool->down);
+    return (te_db_err_e)apr_atomic_read32(&pool->down);
 }
 
 /* While PostgreSQL is away one thread at a time tries to connect. The others
@@ -727,28 +803,28 @@ static int wait_for_probe(te_db_pool_t *pool)
  * hangs. */
 static te_db_err_e connect_place(te_db_pool_t *pool, te_db_t *db)
 {
-    int ok;
+    te_db_err_e err, before;
 
     if (apr_atomic_read32(&pool->down)
-        && apr_atomic_cas32(&pool->probing, 1, 0) != 0
-        && !wait_for_probe(pool)) {
-        note(db, "cannot connect; another thread is trying");
-        return TE_DB_AWAY;
-    }
-    ok = open_connection(db);
-    if (ok != !apr_atomic_read32(&pool->down)) {
-        if (ok) {
-            te_log(TE_LOG_NOTICE, 0, "TE0201", "PostgreSQL is back");
-        }
-        else {
-            te_log(TE_LOG_ERR, 0, "TE0202", "cannot connect to PostgreSQL, "
-                   "requests answer 503 until it is back; see that it runs "
-                   "and that TaskEventsDatabase is right: %s", db->message);
+        && apr_atomic_cas32(&pool->probing, 1, 0) != 0) {
+        err = wait_for_probe(pool);
+        if (err != TE_DB_OK) {
+            note(db, "cannot connect; another thread is trying");
+            return err;
         }
     }
-    apr_atomic_set32(&pool->down, !ok);
+    err = open_connection(db);
+    before = (te_db_err_e)apr_atomic_xchg32(&pool->down, err);
+    if (err != TE_DB_AWAY && before == TE_DB_AWAY) {
+        te_log(TE_LOG_NOTICE, 0, "TE0201", "PostgreSQL is back");
+    }
+    else if (err == TE_DB_AWAY && before != TE_DB_AWAY) {
+        te_log(TE_LOG_ERR, 0, "TE0202", "cannot connect to PostgreSQL, "
+               "requests answer 503 until it is back; see that it runs "
+               "and that TaskEventsDatabase is right: %s", db->message);
+    }
     apr_atomic_set32(&pool->probing, 0);
-    return ok ? TE_DB_OK : TE_DB_AWAY;
+    return err;
 }
 
 static te_db_t *borrow(te_db_pool_t *pool, apr_time_t now)
@@ -798,7 +874,7 @@ te_db_err_e te_db_acquire(te_db_pool_t *pool, te_db_t **out,
         return TE_DB_BUSY;
     }
     db->deadline = start + budget;
-    if (db->conn != NULL && !looks_alive(db)) {
+    if (db->conn != NULL && !looks_usable(db)) {
         te_db_close(db);
     }
     if (db->conn == NULL) {
