@@ -21,6 +21,7 @@ typedef struct te_req_t {
     apr_size_t body_size;
     const te_key_t *key;                /* Idempotency-Key; NULL: none */
     const char *traceparent;            /* of all its events */
+    apr_interval_time_t db_time;        /* spent on the database so far */
 } te_req_t;
 
 /* Notes that travel with a request_rec: made by the guards (access.c), read
@@ -115,5 +116,12 @@ int te_request_post(te_req_t *req, te_shortcut_fn *shortcut,
 
 /* There is something new in the outbox: ring now, and after the response. */
 void te_request_wrote(te_req_t *req);
+
+/* Set taskevents_<name> of httpd's request environment, for its access log; an
+ * event's id is added to those that are there. value lives as long as the
+ * request. docs/log-codes.md lists them. */
+void te_request_note(te_req_t *req, const char *name, const char *value);
+void te_request_note_event(te_req_t *req, const char *event_id);
+void te_request_note_task(te_req_t *req, apr_int64_t task_id);
 
 #endif
