@@ -2,6 +2,7 @@
 
 #include <apr_strings.h>
 #include <apr_thread_mutex.h>
+#include <limits.h>
 #include <string.h>
 
 #define KINDS 64
@@ -58,7 +59,7 @@ static int is_over(kind_t *kind, apr_time_t now)
     return now - kind->began >= TE_FLOOD_INTERVAL;
 }
 
-static int admits(kind_t *kind, int goes_on, const char *line,
+static int admits(kind_t *kind, unsigned int most, const char *line,
                   apr_time_t now)
 {
     /* an interval without any that was held is a new beginning */
@@ -66,7 +67,7 @@ static int admits(kind_t *kind, int goes_on, const char *line,
         kind->began = now;
         kind->said = 0;
     }
-    if (!goes_on && kind->said < TE_FLOOD_FIRST) {
+    if (kind->said < most) {
         ++kind->said;
         return 1;
     }
@@ -77,7 +78,7 @@ static int admits(kind_t *kind, int goes_on, const char *line,
 }
 
 int te_flood_admits(te_flood_t *flood, const char *code, int level,
-                    int goes_on, const char *line, apr_time_t now)
+                    unsigned int most, const char *line, apr_time_t now)
 {
     kind_t *kind;
     int admitted = 1;
@@ -85,7 +86,7 @@ int te_flood_admits(te_flood_t *flood, const char *code, int level,
     apr_thread_mutex_lock(flood->mutex);
     kind = find(flood, code, level);
     if (kind != NULL) {
-        admitted = admits(kind, goes_on, line, now);
+        admitted = admits(kind, most, line, now);
     }
     apr_thread_mutex_unlock(flood->mutex);
     return admitted;
@@ -102,7 +103,7 @@ static void tell(kind_t *kind, apr_time_t now, te_flood_told_t *told)
     apr_cpystrn(told->line, kind->latest, sizeof told->line);
     kind->held = 0;
     kind->began = now;
-    kind->said = TE_FLOOD_FIRST;
+    kind->said = UINT_MAX;
 }
 
 int te_flood_due(te_flood_t *flood, int all, apr_time_t now,

@@ -7,6 +7,7 @@
 #include <apr_time.h>
 
 #define TE_FLOOD_FIRST 10               /* of a kind, before any is held */
+#define TE_FLOOD_RECORDS 1000           /* where each is worth a line */
 #define TE_FLOOD_INTERVAL apr_time_from_sec(60)
 #define TE_FLOOD_LINE 640               /* bytes of a line that are kept */
 
@@ -25,11 +26,12 @@ typedef struct {
 apr_status_t te_flood_create(te_flood_t **flood, apr_pool_t *p);
 
 /* One more line of a kind (a code at a level).
- * @param goes_on  it was said before and still holds: only to be counted
+ * @param most  how many of it are said in an interval; 0: it was said before
+ *              and still holds, and is only counted
  * @return 1: say it; 0: it is held back. A kind that there is no more room
  *         for is always said. */
 int te_flood_admits(te_flood_t *flood, const char *code, int level,
-                    int goes_on, const char *line, apr_time_t now);
+                    unsigned int most, const char *line, apr_time_t now);
 
 /* What was held back and is due to be told of, one kind a call.
  * @param all  whether due or not

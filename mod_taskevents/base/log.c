@@ -2,6 +2,7 @@
 
 #include <apr_lib.h>
 #include <apr_strings.h>
+#include <limits.h>
 #include <stdarg.h>
 
 #include "flood.h"
@@ -50,6 +51,20 @@ static void make_plain(char *line)
     }
 }
 
+/* How many lines of a kind are said in an interval. */
+static unsigned int share(te_log_level_e level, manner_e manner)
+{
+    switch (manner) {
+    case RECORD:
+        return level == TE_LOG_ALERT ? TE_FLOOD_RECORDS : UINT_MAX;
+    case GOES_ON:
+        return 0;
+    case SAY:
+        break;
+    }
+    return TE_FLOOD_FIRST;
+}
+
 static void say(te_log_level_e level, apr_status_t rv, const char *code,
                 manner_e manner, const char *fmt, va_list ap)
 {
@@ -63,9 +78,9 @@ static void say(te_log_level_e level, apr_status_t rv, const char *code,
     used = (apr_size_t)apr_snprintf(line, sizeof line, "%s: ", code);
     apr_vsnprintf(line + used, sizeof line - used, fmt, ap);
     make_plain(line);
-    if (flood != NULL && manner != RECORD && level <= TE_LOG_NOTICE) {
+    if (flood != NULL && level <= TE_LOG_NOTICE) {
         te_log_tell_held(0, now);
-        if (!te_flood_admits(flood, code, (int)level, manner == GOES_ON,
+        if (!te_flood_admits(flood, code, (int)level, share(level, manner),
                              line, now)) {
             return;
         }

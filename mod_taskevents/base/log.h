@@ -28,7 +28,7 @@ typedef int te_log_wants_fn(te_log_level_e level);
 void te_log_to(te_log_fn *fn, te_log_wants_fn *wants);
 
 /* From now on lines that come in masses are held back (flood.h): what is of
- * level notice or worse, and not a record. Call it before any thread exists;
+ * level notice or worse. Call it before any thread exists;
  * until the process ends. */
 apr_status_t te_log_control_floods(void);
 
@@ -43,8 +43,8 @@ int te_log_wants(te_log_level_e level);
 void te_log(te_log_level_e level, apr_status_t rv, const char *code,
             const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-/* The same for what is a record of its own, an event given up on or what an
- * operator did: it is never held back. */
+/* The same for what is a record of its own. What an operator did is never held
+ * back; of alerts, events given up on, a child says up to 1000 a minute. */
 void te_log_record(te_log_level_e level, const char *code, const char *fmt,
                    ...) __attribute__((format(printf, 3, 4)));
 

@@ -29,7 +29,7 @@ static int lines(const char *code, int n, int seconds)
     int i, said = 0;
 
     for (i = 0; i < n; ++i) {
-        said += te_flood_admits(flood, code, WARNING, 0,
+        said += te_flood_admits(flood, code, WARNING, TE_FLOOD_FIRST,
                                 apr_psprintf(pool, "%s %d", code, i),
                                 at(seconds));
     }
@@ -109,7 +109,7 @@ START_TEST(each_code_and_level_has_its_own_share)
     make();
     lines("TE0504", 1000, 0);
     ck_assert_int_eq(lines("TE0403", 1, 0), 1);
-    ck_assert_int_eq(te_flood_admits(flood, "TE0504", ERROR, 0, "worse",
+    ck_assert_int_eq(te_flood_admits(flood, "TE0504", ERROR, TE_FLOOD_FIRST, "worse",
                                      at(0)), 1);
 }
 END_TEST
@@ -118,7 +118,7 @@ START_TEST(a_state_that_goes_on_is_only_counted)
 {
     make();
     ck_assert_int_eq(lines("TE0507", 1, 0), 1);
-    ck_assert_int_eq(te_flood_admits(flood, "TE0507", WARNING, 1, "still",
+    ck_assert_int_eq(te_flood_admits(flood, "TE0507", WARNING, 0, "still",
                                      at(1)), 0);
     ck_assert_int_eq(te_flood_due(flood, 0, at(60), &told), 1);
     ck_assert_str_eq(told.line, "still");
@@ -152,7 +152,7 @@ START_TEST(a_line_too_long_is_kept_as_far_as_there_is_room)
     memset(text, 'x', sizeof text - 1);
     text[sizeof text - 1] = '\0';
     lines("TE0504", TE_FLOOD_FIRST, 0);
-    te_flood_admits(flood, "TE0504", WARNING, 0, text, at(1));
+    te_flood_admits(flood, "TE0504", WARNING, TE_FLOOD_FIRST, text, at(1));
     ck_assert_int_eq(te_flood_due(flood, 1, at(2), &told), 1);
     ck_assert_uint_eq(strlen(told.line), TE_FLOOD_LINE - 1);
 }

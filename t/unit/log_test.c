@@ -101,6 +101,19 @@ START_TEST(a_flood_is_held_back_and_told_with_its_count)
 }
 END_TEST
 
+START_TEST(of_alerts_a_thousand_are_said_before_any_is_held_back)
+{
+    int i;
+
+    te_log_to(catch_line, NULL);
+    te_log_control_floods();
+    for (i = 0; i < 5000; ++i) {
+        te_log_record(TE_LOG_ALERT, "TE0000", "dead letter %d", i);
+    }
+    ck_assert_int_eq(calls, TE_FLOOD_RECORDS);
+}
+END_TEST
+
 START_TEST(records_and_what_was_asked_for_are_never_held_back)
 {
     int i;
@@ -108,7 +121,7 @@ START_TEST(records_and_what_was_asked_for_are_never_held_back)
     te_log_to(catch_line, NULL);
     te_log_control_floods();
     for (i = 0; i < 1000; ++i) {
-        te_log_record(TE_LOG_ALERT, "TE0000", "dead letter %d", i);
+        te_log_record(TE_LOG_NOTICE, "TE0000", "done by %d", i);
         te_log(TE_LOG_INFO, 0, "TE0000", "%d", i);
         te_log(TE_LOG_DEBUG, 0, "TE0000", "%d", i);
     }
@@ -143,6 +156,7 @@ TCase *log_tests(void)
     tcase_add_test(c, a_line_is_one_line_of_plain_text_whatever_it_repeats);
     tcase_add_test(c, what_is_not_wanted_is_not_said);
     tcase_add_test(c, a_flood_is_held_back_and_told_with_its_count);
+    tcase_add_test(c, of_alerts_a_thousand_are_said_before_any_is_held_back);
     tcase_add_test(c, records_and_what_was_asked_for_are_never_held_back);
     tcase_add_test(c, a_state_is_said_at_once_and_then_with_its_count);
     return c;
