@@ -26,7 +26,10 @@ is_deeply(keys_of(@described), keys_of(@directives),
           'docs/directives.md describes each directive, and no other');
 is(scalar @described, scalar @{keys_of(@described)}, 'each of them once');
 
-my %exists = map { $_ => 1 } @directives;
+# and what mod_status says of the module to programs
+my %exists = map { $_ => 1 } @directives,
+    read_file(src() . '/mod_taskevents/http/server_status.c') =~ /\b(TaskEvents[A-Z]\w*):/g,
+    map { "TaskEvents$_" } read_file(src() . '/mod_taskevents/http/server_status.c') =~ /\{"([A-Z]\w+)",/g;
 for my $file (doc_files(), conf_files()) {
     my @unknown = grep { !$exists{$_} } read_file($file) =~ /\b(TaskEvents[A-Z][A-Za-z]*)\b/g;
     is_deeply(keys_of(@unknown), [], relative($file) . ' names directives that exist');
@@ -77,7 +80,7 @@ my %level_of;
 for my $file (source_files()) {
     my $code = read_file($file);
 
-    while ($code =~ /(?:ap_log_r?error|te_log)\(((?:(?!ap_log_r?error|te_log).)*?)"(TE\d{4})/gs) {
+    while ($code =~ /(?:ap_log_r?error|te_log(?:_record|_goes_on)?)\(((?:(?!ap_log_r?error|te_log).)*?)"(TE\d{4})/gs) {
         my ($arguments, $name) = ($1, $2);
         $level_of{$name}{lc $_} = 1 for $arguments =~ /\b(?:APLOG|TE_LOG)_(?!MARK)(\w+)/g;
     }
