@@ -12,7 +12,7 @@
 #define BULK_AWAIT_MS 10
 /* Nobody notices that of a reminder, and many in one minute, which a partition
  * brings evenly, make batches that are worth it. */
-#define BULK_AWAIT_REMINDERS_MS 100
+#define BULK_AWAIT_REMINDERS_MS 50
 
 static json_t *bulk(te_topic_e topic)
 {
