@@ -336,7 +336,22 @@ static int list_seen(batch_t *b, te_seen_t *seen)
     return n;
 }
 
-static te_db_err_e apply(message_t *m, const te_seen_t *seen)
+/* Events in a row, of an effect that takes several. */
+typedef struct {
+    const te_effect_t *effect;
+    te_handling_t **all;
+    int n;
+} row_t;
+
+static te_db_err_e end_row(row_t *row)
+{
+    int n = row->n;
+
+    row->n = 0;
+    return n > 0 ? row->effect->apply_all(row->all, n) : TE_DB_OK;
+}
+
+static te_db_err_e apply(message_t *m, const te_seen_t *seen, row_t *row)
 {
     te_db_err_e err = TE_DB_OK;
     int i;
@@ -346,8 +361,20 @@ static te_db_err_e apply(message_t *m, const te_seen_t *seen)
     m->h.series = seen->series;
     for (i = 0; err == TE_DB_OK && i < MOST_EFFECTS
                 && m->type->effects[i] != NULL; ++i) {
-        if (m->type->effects[i]->wants(&m->h)) {
-            err = m->type->effects[i]->apply(&m->h);
+        const te_effect_t *effect = m->type->effects[i];
+
+        if (!effect->wants(&m->h)) {
+            continue;
+        }
+        if (effect != row->effect) {
+            err = end_row(row);
+            row->effect = effect;
+        }
+        if (effect->apply_all != NULL) {
+            row->all[row->n++] = &m->h;
+        }
+        else if (err == TE_DB_OK) {
+            err = effect->apply(&m->h);
         }
     }
     return err;
@@ -356,8 +383,10 @@ static te_db_err_e apply(message_t *m, const te_seen_t *seen)
 static te_db_err_e apply_all(batch_t *b, const te_seen_t *seen)
 {
     te_db_err_e err = TE_DB_OK;
+    row_t row = {NULL, NULL, 0};
     int i;
 
+    row.all = apr_palloc(b->pool, (apr_size_t)b->n * sizeof *row.all);
     for (i = 0; err == TE_DB_OK && i < b->n; ++i) {
         message_t *m = &b->messages[i];
 
@@ -365,11 +394,11 @@ static te_db_err_e apply_all(batch_t *b, const te_seen_t *seen)
             continue;
         }
         if (seen->is_new && m->wanted) {
-            err = apply(m, seen);
+            err = apply(m, seen, &row);
         }
         ++seen;
     }
-    return err;
+    return err == TE_DB_OK ? end_row(&row) : err;
 }
 
 /* What the events that handling caused are the trace of. */

@@ -149,10 +149,10 @@ static apr_time_t judged_at(const te_handling_t *h)
                ? h->event->time : task->due_since;
 }
 
-te_db_err_e te_reminder_call_off(te_handling_t *h,
-                                 const te_reminder_t *reminder,
+te_db_err_e te_reminder_call_off(te_handling_t *h, te_reminder_t *reminder,
                                  const char *reason)
 {
+    reminder->state = TE_REMINDER_IS_CANCELLED;
     follow(h, TE_REMINDER_CANCELLED, reminder,
            json_pack("{s:s}", "reason", reason));
     return te_reminder_cancel(h->db, reminder->id, reason);
@@ -199,8 +199,8 @@ static te_db_err_e apply(te_handling_t *h)
                                      judged_at(h));
     }
     for (i = 0; err == TE_DB_OK && i < reminders->nelts; ++i) {
-        const te_reminder_t *reminder = APR_ARRAY_IDX(reminders, i,
-                                                      te_reminder_t *);
+        te_reminder_t *reminder = APR_ARRAY_IDX(reminders, i,
+                                                te_reminder_t *);
         const char *reason = te_reminder_obsolete_by(reminder, task);
 
         if (task != NULL && reminder->due_since == task->due_since) {
@@ -214,4 +214,4 @@ static te_db_err_e apply(te_handling_t *h)
                ? schedule(h, remind_at) : err;
 }
 
-const te_effect_t te_effect_reminder = {wants, apply};
+const te_effect_t te_effect_reminder = {wants, apply, NULL};

@@ -37,6 +37,7 @@ class Load:
     from the moment at which it was to be sent."""
 
     def __init__(self):
+        self.kinds = [], []
         self.took, self.bad = [], collections.Counter()
         self.lock, self.n, self.stopped = threading.Lock(), 0, False
         self.start = time.monotonic() + 0.1
@@ -69,6 +70,7 @@ class Load:
                 status = type(error).__name__
                 connection.close()
             self.took.append(time.monotonic() - at)
+            self.kinds[n % 5 == 0].append(time.monotonic() - at)
             if status not in (200, 201):
                 self.bad[status] += 1
 
@@ -78,12 +80,44 @@ class Load:
             thread.join()
         if self.bad:
             raise SystemExit(f"answers that were no 2xx: {dict(self.bad)}")
+        print([[round(at_quantile(k, q) * 1000, 1) for q in (.5, .9, .99, 1)] for k in self.kinds])
         return at_quantile(self.took, 0.5), at_quantile(self.took, 0.99)
 
 
 def at_quantile(values, q):
     values = sorted(values)
     return values[min(len(values) - 1, int(len(values) * q))]
+
+
+class Processors:
+    """Processor time that each part of the stack has had since it was made."""
+    PARTS = ("postgres", "kafka", "scheduler", "httpd", "daprd")
+
+    def __init__(self):
+        self.before = self.used()
+
+    @staticmethod
+    def used():
+        ticks, parent, used = os.sysconf("SC_CLK_TCK"), {}, collections.Counter()
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+                    words = file.read().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            # its own, and that of children that have ended
+            parent[pid] = words[1], sum(map(int, words[11:15])) / ticks
+        for part in Processors.PARTS:
+            with open(f"{os.environ['TASKEVENTS_RUN']}/pid/{part}", encoding="ascii") as file:
+                tree = {file.read().split()[0]}
+            while more := {p for p, (of, _) in parent.items() if of in tree} - tree:
+                tree |= more
+            used[part] = sum(parent[p][1] for p in tree if p in parent)
+        return used
+
+    def since(self):
+        used = self.used()
+        return {part: used[part] - self.before[part] for part in self.PARTS}
 
 
 def count(table, where="true"):
@@ -107,6 +141,7 @@ def main():
     if left < 0:
         raise SystemExit("seeding took longer than was thought")
     time.sleep(left)
+    processors = Processors()
     load = Load()
     time.sleep(seconds)
     busy_p50, busy_p99 = load.end()
@@ -117,10 +152,10 @@ def main():
     while count("notifications") < reminders and \
             time.monotonic() - began < TOLD_WITHIN:
         time.sleep(0.5)
-    report(quiet_p50, quiet_p99, busy_p50, busy_p99)
+    report(quiet_p50, quiet_p99, busy_p50, busy_p99, processors.since())
 
 
-def report(quiet_p50, quiet_p99, busy_p50, busy_p99):
+def report(quiet_p50, quiet_p99, busy_p50, busy_p99, used):
     late = [float(row[0]) for row in sql(
         "SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin) - remind_at)"
         " FROM taskevents.reminders WHERE state = 'triggered'")]
@@ -152,6 +187,8 @@ def report(quiet_p50, quiet_p99, busy_p50, busy_p99):
         f"Other requests ({RATE}/s, lists of 20 and POSTs): quiet p50 {quiet_p50 * 1000:.1f} ms,"
         f" p99 {quiet_p99 * 1000:.1f} ms; meanwhile p50 {busy_p50 * 1000:.1f} ms,"
         f" p99 {busy_p99 * 1000:.1f} ms: {busy_p99 / quiet_p99:.1f} ×.", "",
+        "Processor time for each reminder until all are told: "
+        + ", ".join(f"{part} {s / reminders * 1e6:.0f} µs" for part, s in used.items()) + ".", "",
         *(f"- {'' if met else '**missed:** '}{text}" for met, text in bars), ""]
     print("\n".join(lines))
     if document:

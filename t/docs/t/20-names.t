@@ -28,7 +28,7 @@ is(scalar @described, scalar @{keys_of(@described)}, 'each of them once');
 
 # and what mod_status says of the module to programs
 my %exists = map { $_ => 1 } @directives,
-    read_file(src() . '/mod_taskevents/http/server_status.c') =~ /\b(TaskEvents[A-Z]\w*):/g,
+    read_file(src() . '/mod_taskevents/http/server_status.c') =~ /(TaskEvents[A-Z]\w*):/g,
     map { "TaskEvents$_" } read_file(src() . '/mod_taskevents/http/server_status.c') =~ /\{"([A-Z]\w+)",/g;
 for my $file (doc_files(), conf_files()) {
     my @unknown = grep { !$exists{$_} } read_file($file) =~ /\b(TaskEvents[A-Z][A-Za-z]*)\b/g;
