@@ -9,7 +9,7 @@ my $dir = root() . '/try';
 mkdir $dir;
 my $good = qq{TaskEventsEngine On\nTaskEventsTransport local\nTaskEventsDatabase "$ENV{TASKEVENTS_TEST_DSN}"\n};
 my %secret = (
-    app => 'the-app-token-that-nobody-may-see', dapr => 'the-dapr-token-that-nobody-may-see',
+    app => 'the-app-token-that-nobody-may-see', next => 'the-next-app-token-that-nobody-may-see', dapr => 'the-dapr-token-that-nobody-may-see',
     alert => 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', password => 'hunter2-of-the-database', url => 'T0KEN-OF-THE-URL',
 );
 for my $name (qw(app dapr alert)) {
@@ -71,6 +71,8 @@ unlike((check(''))[1], qr/TE0018/, 'a passfile needs none');
 
 # ---- nowhere to be seen
 
+# two, while one replaces the other
+TaskEvents::Test::write_file("$dir/app-file", "$secret{app}\n$secret{next}\n");
 my $everything = <<"EOF";
 LoadModule info_module @{[module('info')]}
 LogLevel warn taskevents:debug
@@ -134,6 +136,8 @@ for my $case (['/info', 200], ['/info?config', 200], ['/info?server', 200], ['/s
 }
 is request(GET => '/dapr/subscribe', vhost => $port, headers => ['dapr-api-token' => "x$secret{app}"])->{status}, 403, 'a wrong token';
 wait_for(sub { TaskEvents::Test::read_file("$dir/error_log") =~ /TE0501/ }, 20);
+is request(GET => '/dapr/subscribe', vhost => $port, headers => ['dapr-api-token' => $secret{$_}])->{status}, 200,
+    "while one token replaces the other, both are taken: the $_ one" for qw(app next);
 my ($pid) = TaskEvents::Test::read_file("$dir/httpd.pid") =~ /(\d+)/;
 for my $process ($pid, children_of($pid)) {
     unlike TaskEvents::Test::read_file("/proc/$process/cmdline"), qr/$secrets/, 'no secret is in the arguments of a process';

@@ -198,6 +198,8 @@ suite_api() {
     need_script t/api/run
     test_db api
     db_migrate api
+    TASKEVENTS_TEST_SERVICE_DSN=$(db_service_role api)
+    export TASKEVENTS_TEST_SERVICE_DSN
     if [[ -n $WHOLE_RUN ]]; then
         sanitized_build
         sanitized_api
