@@ -2,17 +2,17 @@
 # shellcheck disable=SC2034  # read by the other parts
 # The suites of ./dev test.
 
-SUITES=(build unit migrations events api docs sanitize dist stack faults)
+SUITES=(build unit migrations events api docs k8s sanitize dist stack faults)
 # All of them, in the order in which a failure is cheapest. The tests of the
 # stack mostly wait, so those behind the bar run beside them. And the tests of
 # the API run once, with the sanitizers.
-WHOLE=(build unit 'stack|migrations events docs dist' sanitize api faults)
+WHOLE=(build unit 'stack|migrations events docs dist k8s' sanitize api faults)
 
 TEST="$WORK/test"
 
 cmd_test() {
     local steps=("${WHOLE[@]}") step rc=0
-    FAULTS_MINUTES=3 WHOLE_RUN=1
+    FAULTS_MINUTES=3 K8S_LONG='' WHOLE_RUN=1
     if (($#)); then
         [[ " ${SUITES[*]} " == *" $1 "* ]] || die "test takes one of: ${SUITES[*]}"
         steps=("$1") WHOLE_RUN=''
@@ -81,8 +81,12 @@ run_suites() { # NAME...
 
 test_options() { # SUITE [OPTION...]
     (($# > 1)) || return 0
+    if [[ $* == 'k8s --long' ]]; then
+        K8S_LONG=1
+        return 0
+    fi
     [[ $# == 3 && $1 == faults && $2 == --minutes && $3 =~ ^[0-9]{1,4}$ ]] ||
-        die "only faults takes an option: --minutes N"
+        die "options are: faults --minutes N, k8s --long"
     FAULTS_MINUTES=$3
 }
 

@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""What Dapr's own injector makes of the pod: the sidecar has what the module
+relies on, and the same settings as the one of the local stack."""
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+
+import yaml
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "lib"), os.path.join(HERE, "../faults/lib")]
+import tap
+from httpdconf import value
+from manifests import KUBERNETES, build, faults, load, named, read, tool
+
+
+def injected(deployment):
+    return json.loads(tool("inject", input=json.dumps(deployment)))
+
+
+def flags(arguments):
+    """--a b --c --d=e -> {a: b, c: True, d: e}"""
+    found, words = {}, list(arguments)
+    while words:
+        name, _, text = words.pop(0).lstrip("-").partition("=")
+        if not text and words and not words[0].startswith("--"):
+            text = words.pop(0)
+        found[name] = text or True
+    return found
+
+
+deployment = named(build("k8s/overlays/production"), "Deployment", "taskevents")
+pod = injected(deployment)
+httpd, daprd = (next(one for one in pod["spec"]["containers"] if one["name"] == name)
+                for name in ("httpd", "daprd"))
+has = flags(daprd["args"][1:])
+
+wrong = faults({"apiVersion": "v1", "kind": "Pod", "metadata": pod["metadata"],
+                "spec": pod["spec"]}, KUBERNETES[-1:])
+tap.ok(not wrong, "the pod with its sidecar is one that Kubernetes takes", wrong)
+
+# ---- as in the local stack -----------------------------------------------------------------
+
+words = re.search(r'CMD=\("\${AS\[@\]}" "\$dir/daprd" (.*?)\)\n',
+                  read("t/stack/lib/dapr.sh"), re.S)[1]
+local = flags(word.strip('"') for word in words.split())
+SAME = ["app-id", "app-channel-address", "enable-app-health-check", "app-health-check-path",
+        "app-health-probe-interval", "app-health-probe-timeout", "app-health-threshold"]
+tap.equal({name: has.get(name) for name in SAME}, {name: local[name] for name in SAME},
+          "app id and health check are those of the local stack's sidecar")
+tap.equal(has["dapr-listen-addresses"], local["dapr-listen-addresses"],
+          "its API is on loopback")
+tap.ok("config" in local and has["config"] ==
+       load("k8s/components/configuration.yaml")[0]["metadata"]["name"],
+       "it has the Configuration that the local stack's has")
+
+# ---- what httpd relies on --------------------------------------------------------------------
+
+tap.equal(f"http://127.0.0.1:{has['dapr-http-port']}", value("TaskEventsDaprURL"),
+          "httpd publishes to its port")
+tap.ok(f"127.0.0.1:{has['app-port']}" in read("docker/httpd.conf"),
+       "it delivers to httpd's listener on loopback")
+tap.ok(has.get("scheduler-host-address"), "it knows the scheduler")
+secrets = {one["name"]: one["valueFrom"]["secretKeyRef"] for one in daprd["env"]
+           if "secretKeyRef" in one.get("valueFrom", {})}
+tap.equal({name: (one["name"], one["key"]) for name, one in secrets.items()},
+          {"DAPR_API_TOKEN": ("taskevents-dapr-api-token", "token"),
+           "APP_API_TOKEN": ("taskevents-app-token", "token")}, "it has both tokens")
+tap.ok([one for one in daprd["env"] if one["name"] == "TASKEVENTS_BROKERS" and one["value"]],
+       "and the brokers")
+tap.equal((has["dapr-block-shutdown-duration"], has["dapr-graceful-shutdown-seconds"]),
+          ("30s", "10"), "it ends after httpd")
+tap.ok(has.get("disable-builtin-k8s-secret-store") is True,
+       "it does not ask the API server, for which it has no token")
+probe = daprd["readinessProbe"]
+tap.ok(probe["failureThreshold"] * probe["periodSeconds"] >= 30,
+       "a sidecar that answers late takes no httpd out of service")
+
+# ---- restricted --------------------------------------------------------------------------------
+
+for one in httpd, daprd:
+    secure = {**pod["spec"]["securityContext"], **one["securityContext"]}
+    tap.ok(secure["runAsNonRoot"] and secure["readOnlyRootFilesystem"]
+           and secure["allowPrivilegeEscalation"] is False
+           and secure["capabilities"]["drop"] == ["ALL"]
+           and secure["seccompProfile"]["type"] == "RuntimeDefault",
+           f"{one['name']} is of the restricted kind", secure)
+tap.ok({"cpu", "memory"} <= set(daprd["resources"]["requests"])
+       and "memory" in daprd["resources"]["limits"], "the sidecar says what it needs")
+
+# ---- declared subscriptions ------------------------------------------------------------------------
+
+declared = copy.deepcopy(deployment)
+patch = load("k8s/declarative/kustomization.yaml")[0]["patches"][0]["patch"]
+added = yaml.safe_load(patch)["spec"]["template"]["metadata"]["annotations"]
+declared["spec"]["template"]["metadata"]["annotations"].update(added)
+found = [one for one in injected(declared)["spec"]["containers"] if one["name"] == "daprd"][0]
+tap.equal(flags(found["args"][1:]).get("disable-init-endpoints"), "subscribe",
+          "with declared subscriptions httpd is not asked")
+
+# ---- the check can fail ------------------------------------------------------------------------------
+
+for what, change in (
+        ("a misspelt annotation", {"dapr.io/app-prot": "8081"}),
+        ("a pod for which Dapr is not enabled", {"dapr.io/enabled": "false"})):
+    broken = copy.deepcopy(deployment)
+    broken["spec"]["template"]["metadata"]["annotations"].update(change)
+    try:
+        injected(broken)
+        tap.ok(False, f"{what} is refused")
+    except subprocess.CalledProcessError as error:
+        tap.ok("inject:" in error.stderr, f"{what} is refused", error.stderr)
+
+tap.done()
