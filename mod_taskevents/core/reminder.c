@@ -5,6 +5,7 @@
 
 #include "../base/timefmt.h"
 #include "../base/uuid.h"
+#include "jobs.h"
 
 #define COMPLETED "completed"
 #define DELETED "deleted"
@@ -179,7 +180,8 @@ static te_db_err_e schedule(te_handling_t *h, apr_time_t remind_at)
         json_pack("{s:s,s:s}", "due_date",
                   te_time_format(h->pool, reminder.due_date), "remind_at",
                   te_time_format(h->pool, remind_at)))->id;
-    return te_reminder_schedule(h->db, h->pool, &reminder, h->settings->jobs);
+    return te_reminder_schedule(h->db, h->pool, &reminder,
+                                h->settings->jobs ? TE_JOBS_A_MINUTE : 0);
 }
 
 /* Make the task's reminder what it must be now. */

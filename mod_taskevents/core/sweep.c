@@ -7,7 +7,8 @@
 #define LONGEST_PAUSE apr_time_from_msec(500)
 /* The later, the shorter the pauses; this late there are none; */
 #define BEHIND apr_time_from_sec(2)
-/* but nobody waits for a reminder that is later than this: a backlog. */
+/* but nobody waits for a reminder that is later than this: a backlog, whose
+ * telling also takes its time from others. */
 #define BACKLOG apr_time_from_sec(60)
 
 /* What is to become of each, by the task as it was read. */
@@ -94,7 +95,7 @@ static apr_interval_time_t pause_after(apr_interval_time_t took,
                                        apr_interval_time_t latest)
 {
     apr_interval_time_t pause =
-        latest > BACKLOG  ? 2 * took
+        latest > BACKLOG  ? 8 * took
         : latest > BEHIND ? 0
                           : 3 * took * (BEHIND - latest) / BEHIND;
 

@@ -85,7 +85,7 @@ te_db_err_e te_reminders_hold(te_db_t *db, apr_pool_t *p,
 }
 
 te_db_err_e te_reminder_schedule(te_db_t *db, apr_pool_t *p,
-                                 const te_reminder_t *reminder, int with_job)
+                                 const te_reminder_t *reminder, int jobs)
 {
     const char *params[10];
     PGresult *r;
@@ -99,7 +99,7 @@ te_db_err_e te_reminder_schedule(te_db_t *db, apr_pool_t *p,
     params[6] = reminder->event_id;
     params[7] = reminder->correlation_id;
     params[8] = reminder->traceparent;
-    params[9] = with_job ? "wanted" : "none";
+    params[9] = te_db_from_int64(p, jobs);
     return te_db_run(db, TE_REMINDER_SCHEDULE, TE_TX_NONE, params, &r);
 }
 

@@ -722,13 +722,18 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         " WHERE r.id = ANY ($1::uuid[]) AND r.user_id = ANY ($2::text[])"
         " ORDER BY r.id FOR UPDATE"},
     /* $1 id $2 task $3 user $4 due $5 due since $6 remind at $7 event
-     * $8 correlation $9 trace $10 state of its job */
+     * $8 correlation $9 trace $10 how many of one minute have a job */
     [TE_REMINDER_SCHEDULE] = {"te_reminder_schedule", 10,
         "INSERT INTO taskevents.reminders (id, task_id, user_id, due_date,"
         " due_since, remind_at, event_id, correlation_id, traceparent,"
         " job_state) VALUES ($1::uuid, $2::bigint, $3::text,"
         " $4::timestamptz, $5::timestamptz, $6::timestamptz, $7::uuid,"
-        " $8::text, $9::text, $10::text)"},
+        " $8::text, $9::text, CASE WHEN $10::int > (SELECT count(*) FROM ("
+        "  SELECT FROM taskevents.reminders m WHERE m.state = 'scheduled'"
+        "  AND m.remind_at >= date_trunc('minute', $6::timestamptz)"
+        "  AND m.remind_at < date_trunc('minute', $6::timestamptz)"
+        "   + interval '1 minute' LIMIT $10::int) AS m)"
+        " THEN 'wanted' ELSE 'none' END)"},
     /* $1 id $2 reason */
     [TE_REMINDER_CANCEL] = {"te_reminder_cancel", 2,
         "UPDATE taskevents.reminders r SET state = 'cancelled',"
