@@ -3,7 +3,7 @@
 #include "../base/metrics.h"
 #include "reminder.h"
 
-#define BATCH 200
+#define BATCH 100
 #define LONGEST_PAUSE apr_time_from_msec(500)
 /* The later, the shorter the pauses; this late there are none; */
 #define BEHIND apr_time_from_sec(2)

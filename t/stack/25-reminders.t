@@ -183,6 +183,15 @@ for my $step ('+1h', '-1h') {
     came_once($clocked, $one, 5, "… a clock at $step");
 }
 
+# the lead of a day, which is the default
 extra('more.conf');
 ctl(httpd => 'restart');
+$LEAD = 24 * 3600;
+($user, $id) = due_in(5, 'day-ahead');
+ok eventually(10, job_is($id, 'made')), 'its job is made';
+came_once($user, $id, 5, 'day-ahead');
+(undef, undef, $task) = due_in(60, 'completed');
+is api($task->{user_id}, POST => "tasks/$task->{id}/complete")->{status}, 200, 'completed';
+ok eventually(20, sub { row('SELECT state FROM taskevents.reminders WHERE task_id = ?', $task->{id})->{state} eq 'cancelled' }), '… its reminder is cancelled';
+is scalar(notifications($task->{user_id})), 0, '… and tells nobody';
 done_testing;
