@@ -70,7 +70,7 @@ my %level_of;
 for my $file (source_files()) {
     my $code = read_file($file);
 
-    while ($code =~ /(?:ap_log_r?error|te_log)\(((?:(?!ap_log_r?error|te_log).)*?)"(TE\d{4})/gs) {
+    while ($code =~ /(?:ap_log_r?error|te_log(?:_record|_goes_on)?)\(((?:(?!ap_log_r?error|te_log).)*?)"(TE\d{4})/gs) {
         my ($arguments, $name) = ($1, $2);
         $level_of{$name}{lc $_} = 1 for $arguments =~ /\b(?:APLOG|TE_LOG)_(?!MARK)(\w+)/g;
     }
