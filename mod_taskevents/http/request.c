@@ -161,6 +161,47 @@ int te_request_head(te_req_t *req, apr_size_t cap, const char **bytes,
     return whole;
 }
 
+/* --- pages of others --------------------------------------------------- */
+
+/* "https://host:port" against "host:port". */
+static int same_host(const char *origin, const char *host)
+{
+    const char *at = strstr(origin, "://");
+
+    return at != NULL && host != NULL && ap_cstr_casecmp(at + 3, host) == 0;
+}
+
+/* A page of somebody else in a user's browser must not be able to do what the
+ * user may: browsers say where a request comes from, and let no foreign page
+ * send application/json unasked. */
+int te_request_is_foreign(const request_rec *r)
+{
+    const char *site = apr_table_get(r->headers_in, "Sec-Fetch-Site");
+    const char *origin = apr_table_get(r->headers_in, "Origin");
+
+    return (site != NULL && strcmp(site, "same-origin") != 0
+            && strcmp(site, "none") != 0)
+           || (origin != NULL
+               && !same_host(origin, apr_table_get(r->headers_in, "Host")));
+}
+
+/* A POST with neither a body nor a type is sent unasked, with the credentials
+ * that the browser keeps (a password, a cookie). A bearer token is none: a page
+ * that sends one has it, and was asked for. */
+static int is_unasked(const te_req_t *req)
+{
+    const char *given = apr_table_get(req->r->headers_in, "Authorization");
+    const char *site = apr_table_get(req->r->headers_in, "Sec-Fetch-Site");
+
+    /* behind a proxy the host may have another name: with Sec-Fetch-Site the
+     * browser knows better */
+    return te_request_is_foreign(req->r)
+           && (site == NULL || strcmp(site, "same-origin") != 0)
+           && (given == NULL || ap_cstr_casecmpn(given, "Bearer ", 7) != 0);
+}
+
+/* --- JSON -------------------------------------------------------------- */
+
 static int is_media_type(const char *type, const char *wanted)
 {
     apr_size_t n = strlen(wanted);
@@ -194,6 +235,11 @@ int te_request_json(te_req_t *req, te_body_e kind, json_t **value)
                                       "or application/merge-patch+json."
                                     : "Content-Type must be "
                                       "application/json.");
+    }
+    if (type == NULL && is_unasked(req)) {
+        return te_reply_problem(req, HTTP_FORBIDDEN, "A page of another "
+                                "origin must say Content-Type: "
+                                "application/json.");
     }
     status = te_request_body(req, req->conf->max_body, &bytes, &size);
     if (status != OK

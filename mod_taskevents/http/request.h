@@ -59,7 +59,12 @@ typedef enum {
     TE_BODY_PATCH               /* application/merge-patch+json too */
 } te_body_e;
 
+/* Whether a browser says that the request comes from a page of another
+ * origin. */
+int te_request_is_foreign(const request_rec *r);
+
 /* Read a JSON object: checks the media type (415), size (413), syntax (400).
+ * A body that may be left out must not be by a page of another origin (403).
  * @param value  NULL when optional and the body is empty
  * @return as te_request_body */
 int te_request_json(te_req_t *req, te_body_e kind, json_t **value);

@@ -76,6 +76,25 @@ for my $header ('X-HTTP-Method-Override', 'X-HTTP-Method', 'X-Method-Override') 
 is_problem(request(POST => "$path?_method=DELETE", as => $u, json => { title => 'x' }), 400, '_method neither');
 is_problem(request(GET => "$path?access_token=$token", as => $u), 400, 'nor is access_token a parameter');
 
+# ---- a page of somebody else, in the browser of a user whose password it keeps
+
+my $mine = request(POST => '/api/alice/tasks', vhost => 'basic', headers => [Authorization => basic('alice')], json => { title => 'x' })->{json}{id};
+my $complete = "/api/alice/tasks/$mine/complete";
+for my $headers (['Sec-Fetch-Site' => 'cross-site'], ['Sec-Fetch-Site' => 'same-site'], [Origin => 'https://evil.example'], [Origin => 'null'],
+                 ['Sec-Fetch-Site' => 'cross-site', Origin => 'https://evil.example', 'Sec-Fetch-Mode' => 'no-cors']) {
+    is_problem(request(POST => $complete, vhost => 'basic', headers => [Authorization => basic('alice'), @$headers]), 403, "a POST that was sent unasked (@$headers)");
+    for my $type ('text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data') {
+        is_problem(request(POST => $_, vhost => 'basic', headers => [Authorization => basic('alice'), @$headers], type => $type, body => '{"title":"x"}'), 415, "… as $type")
+            for $complete, '/api/alice/tasks', '/api/alice/notifications/read';
+    }
+}
+is request(GET => "/api/alice/tasks/$mine", vhost => 'basic', headers => [Authorization => basic('alice')])->{json}{version}, 1, 'did nothing';
+for my $headers (['Sec-Fetch-Site' => 'same-origin', Origin => 'https://behind.a.proxy.example'], ['Sec-Fetch-Site' => 'none'], [Origin => 'http://taskevents.example'], []) {
+    is request(POST => $complete, vhost => 'basic', headers => [Authorization => basic('alice'), @$headers])->{status}, 200, "the user's own page may (@$headers)";
+}
+is request(POST => "$path/$own->{id}/complete", as => $u, headers => ['Sec-Fetch-Site' => 'cross-site', Origin => 'https://app.example'])->{status}, 200, 'a page with a token of its own may';
+is request(POST => $complete, vhost => 'basic', headers => [Authorization => basic('alice'), Origin => 'https://app.example'], json => {})->{status}, 200, 'and one that was asked for';
+
 # ---- paths, also where httpd is told to take more of them
 
 my $lines = <<"EOF";
