@@ -29,6 +29,7 @@
 #include "core/alert.h"
 #include "core/forget.h"
 #include "core/jobs.h"
+#include "core/schema.h"
 #include "core/sweep.h"
 #include "http/access.h"
 #include "http/app.h"
@@ -322,6 +323,7 @@ static const te_chore_t chores[] = {
     {"tidy", apr_time_from_sec(60), TE_CHORE_LOCK_TIDY, te_tidy,
      te_tidy_create},
     {"sweep", apr_time_from_sec(1), TE_CHORE_LOCK_SWEEP, te_sweep, NULL},
+    {"schema", apr_time_from_sec(5), 0, te_schema_look, NULL},
 };
 
 /* What calls others, who may be slow: apart from what is done in the

@@ -6,6 +6,7 @@
 
 -- The order in which history is forgotten. Nobody waits for it; what a try left
 -- behind that was ended is made anew.
+SET client_min_messages = warning;
 DROP INDEX CONCURRENTLY IF EXISTS taskevents.processed_events_oldest;
 CREATE INDEX CONCURRENTLY processed_events_oldest ON taskevents.processed_events (processed_at);
 

@@ -6,6 +6,7 @@
 
 -- Tasks without a due date come last in both directions. Nobody waits for it;
 -- what a try left behind that was ended is made anew.
+SET client_min_messages = warning;
 DROP INDEX CONCURRENTLY IF EXISTS taskevents.tasks_user_due;
 CREATE INDEX CONCURRENTLY tasks_user_due
     ON taskevents.tasks (user_id, coalesce(due_date, 'infinity'), id);

@@ -127,7 +127,8 @@ const char *te_db_err_name(te_db_err_e err);
 /* The version that the last connection of this process found; 0: none. */
 int te_db_schema_found(void);
 
-/* The schema's version number now (taskevents.schema_version()). */
+/* The schema's version number now (taskevents.schema_version()). One that is
+ * too old makes all connections look again. */
 te_db_err_e te_db_schema_version(te_db_t *db, int *version);
 
 /* The next task id: a process takes them from PostgreSQL in blocks, so ids

@@ -58,9 +58,9 @@ sub faults
 {
     my ($text) = @_;
     my %excused = map { ($_ => 1) } $text =~ /^-- online (\w+): \S/mg;
-    my ($inside, %new, @faults) = (0);
+    my ($inside, %new, %held, @faults) = (0);
     for my $statement (statements($text)) {
-        $inside = 1 if $statement =~ /^BEGIN\b/;
+        ($inside, %held) = (1) if $statement =~ /^BEGIN\b/;
         $inside = 0 if $statement =~ /^COMMIT\b/;
         $new{$1} = 1 if $statement =~ /^CREATE TABLE taskevents\.(\w+)/;
         push @faults, "CONCURRENTLY is not for a transaction: $statement"
@@ -70,6 +70,8 @@ sub faults
             if $made && $text !~ /^DROP INDEX CONCURRENTLY IF EXISTS taskevents\.\Q$made\E;/m;
         my ($table) = $statement =~ /^(?:.*?\bON |\w+ (?:\w+ )*?)taskevents\.(\w+)/;
         next if !$table || $new{$table} || $excused{$table};
+        push @faults, 'two tables in use are locked in one transaction, and who has them in another order waits: '
+            . join ' and ', sort keys %held if $statement =~ /^ALTER TABLE/ && !$held{$table}++ && keys %held > 1;
         push @faults, "$_->[0]: $statement" for grep { $statement =~ $_->[1] } @slow, @taken;
     }
     return @faults;
