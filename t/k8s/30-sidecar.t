@@ -7,15 +7,15 @@ import os
 import re
 import subprocess
 import sys
-
-import yaml
+import tempfile
 
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "lib"), os.path.join(HERE, "../faults/lib")]
 import tap
 from httpdconf import value
-from manifests import KUBERNETES, build, faults, load, named, of_kind, pod_of, read, tool
+from manifests import (KUBERNETES, build, faults, load, named, of_kind, path, pod_of, read,
+                       tool)
 
 
 def injected(deployment):
@@ -106,15 +106,30 @@ for what, change in (
 tap.ok({"cpu", "memory"} <= set(daprd["resources"]["requests"])
        and "memory" in daprd["resources"]["limits"], "the sidecar says what it needs")
 
-# ---- declared subscriptions ------------------------------------------------------------------------
+# ---- what docs/kubernetes.md shows to add to an overlay ----------------------------------------------
 
-declared = copy.deepcopy(deployment)
-patch = load("k8s/declarative/kustomization.yaml")[0]["patches"][0]["patch"]
-added = yaml.safe_load(patch)["spec"]["template"]["metadata"]["annotations"]
-declared["spec"]["template"]["metadata"]["annotations"].update(added)
-found = [one for one in injected(declared)["spec"]["containers"] if one["name"] == "daprd"][0]
-tap.equal(flags(found["args"][1:]).get("disable-init-endpoints"), "subscribe",
-          "with declared subscriptions httpd is not asked")
+
+def with_block(words):
+    """The production overlay with the documents' block that has these words."""
+    block, = [one for one in re.findall(r"^```yaml\n(.*?)^```", read("docs/kubernetes.md"),
+                                        re.M | re.S) if words in one]
+    with tempfile.TemporaryDirectory() as folder:
+        k8s = os.path.relpath(path("k8s"), os.path.realpath(folder))
+        with open(os.path.join(folder, "kustomization.yaml"), "w", encoding="utf-8") as file:
+            file.write(f"resources: [{k8s}/overlays/production]\n"
+                       + block.replace("../..", k8s))
+        return build(folder)
+
+
+declared = with_block("declarative")
+arguments = flags([one for one in injected(named(declared, "Deployment", "taskevents"))
+                   ["spec"]["containers"] if one["name"] == "daprd"][0]["args"][1:])
+tap.ok(len(of_kind(declared, "Subscription")) == 3
+       and arguments.get("disable-init-endpoints") == "subscribe",
+       "declared subscriptions come with the setting that httpd is not asked")
+other = pod_of(named(with_block("dapr.io~1env"), "Deployment", "taskevents"))
+tap.equal(other["metadata"]["annotations"]["dapr.io/env"],
+          "TASKEVENTS_BROKERS=broker-1.example.org:9092", "another Kafka is named as it says")
 
 # ---- the check can fail ------------------------------------------------------------------------------
 
