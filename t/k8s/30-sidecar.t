@@ -7,15 +7,15 @@ import os
 import re
 import subprocess
 import sys
-
-import yaml
+import tempfile
 
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "lib"), os.path.join(HERE, "../faults/lib")]
 import tap
 from httpdconf import value
-from manifests import KUBERNETES, build, faults, load, named, read, tool
+from manifests import (KUBERNETES, build, faults, load, named, of_kind, path, pod_of, read,
+                       tool)
 
 
 def injected(deployment):
@@ -33,7 +33,8 @@ def flags(arguments):
     return found
 
 
-deployment = named(build("k8s/overlays/production"), "Deployment", "taskevents")
+production = build("k8s/overlays/production")
+deployment = named(production, "Deployment", "taskevents")
 pod = injected(deployment)
 httpd, daprd = (next(one for one in pod["spec"]["containers"] if one["name"] == name)
                 for name in ("httpd", "daprd"))
@@ -80,27 +81,55 @@ probe = daprd["readinessProbe"]
 tap.ok(probe["failureThreshold"] * probe["periodSeconds"] >= 30,
        "a sidecar that answers late takes no httpd out of service")
 
-# ---- restricted --------------------------------------------------------------------------------
+# ---- admitted to a namespace of the kind "restricted" -------------------------------------------
 
-for one in httpd, daprd:
-    secure = {**pod["spec"]["securityContext"], **one["securityContext"]}
-    tap.ok(secure["runAsNonRoot"] and secure["readOnlyRootFilesystem"]
-           and secure["allowPrivilegeEscalation"] is False
-           and secure["capabilities"]["drop"] == ["ALL"]
-           and secure["seccompProfile"]["type"] == "RuntimeDefault",
-           f"{one['name']} is of the restricted kind", secure)
+
+def refused(*pods):
+    """What Kubernetes' own admission has against each of them."""
+    return json.loads(tool("restricted", input=json.dumps(pods)))
+
+
+job = pod_of(named(production, "Job", "taskevents-migrations"))
+tap.equal(refused(pod, job), [[], []],
+          "pod security admits the pod with its sidecar, and the migrations")
+tap.equal(refused(*(pod_of(one) for one in of_kind(build("k8s/overlays/local"), "StatefulSet"))),
+          [[]], "and PostgreSQL of the local overlay")
+for what, change in (
+        ("as root", lambda spec: spec["securityContext"].update(runAsUser=0)),
+        ("with capabilities", lambda spec: spec["containers"][0]["securityContext"].pop(
+            "capabilities")),
+        ("with a folder of the node", lambda spec: spec["volumes"].append(
+            {"name": "node", "hostPath": {"path": "/"}}))):
+    worse = copy.deepcopy(pod)
+    change(worse["spec"])
+    tap.ok(refused(worse)[0], f"it does not admit one {what}")
 tap.ok({"cpu", "memory"} <= set(daprd["resources"]["requests"])
        and "memory" in daprd["resources"]["limits"], "the sidecar says what it needs")
 
-# ---- declared subscriptions ------------------------------------------------------------------------
+# ---- what docs/kubernetes.md shows to add to an overlay ----------------------------------------------
 
-declared = copy.deepcopy(deployment)
-patch = load("k8s/declarative/kustomization.yaml")[0]["patches"][0]["patch"]
-added = yaml.safe_load(patch)["spec"]["template"]["metadata"]["annotations"]
-declared["spec"]["template"]["metadata"]["annotations"].update(added)
-found = [one for one in injected(declared)["spec"]["containers"] if one["name"] == "daprd"][0]
-tap.equal(flags(found["args"][1:]).get("disable-init-endpoints"), "subscribe",
-          "with declared subscriptions httpd is not asked")
+
+def with_block(words):
+    """The production overlay with the documents' block that has these words."""
+    block, = [one for one in re.findall(r"^```yaml\n(.*?)^```", read("docs/kubernetes.md"),
+                                        re.M | re.S) if words in one]
+    with tempfile.TemporaryDirectory() as folder:
+        k8s = os.path.relpath(path("k8s"), os.path.realpath(folder))
+        with open(os.path.join(folder, "kustomization.yaml"), "w", encoding="utf-8") as file:
+            file.write(f"resources: [{k8s}/overlays/production]\n"
+                       + block.replace("../..", k8s))
+        return build(folder)
+
+
+declared = with_block("declarative")
+arguments = flags([one for one in injected(named(declared, "Deployment", "taskevents"))
+                   ["spec"]["containers"] if one["name"] == "daprd"][0]["args"][1:])
+tap.ok(len(of_kind(declared, "Subscription")) == 3
+       and arguments.get("disable-init-endpoints") == "subscribe",
+       "declared subscriptions come with the setting that httpd is not asked")
+other = pod_of(named(with_block("dapr.io~1env"), "Deployment", "taskevents"))
+tap.equal(other["metadata"]["annotations"]["dapr.io/env"],
+          "TASKEVENTS_BROKERS=broker-1.example.org:9092", "another Kafka is named as it says")
 
 # ---- the check can fail ------------------------------------------------------------------------------
 

@@ -19,19 +19,20 @@ def sh(*words, **more):
     subprocess.run(words, check=True, **more)
 
 
-def mirror():
-    """Where this machine has its packages from."""
+def mirror(codename):
+    """Where this machine has its packages from, if it is of that release."""
     uris = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages",
-         "Component: main"], check=True, text=True, capture_output=True).stdout.split()
-    return [uris[0]] if uris else []
+         "Component: main", f"Codename: {codename}"],
+        check=True, text=True, capture_output=True).stdout.split()
+    return uris[:1]
 
 
 def clean_tree(codename):
     tree = f"{CACHE}/tree-plain-{codename}"
     if not os.path.exists(f"{tree}/.made"):
         shutil.rmtree(tree, ignore_errors=True)
-        sh("debootstrap", "--variant=minbase", codename, tree, *mirror())
+        sh("debootstrap", "--variant=minbase", codename, tree, *mirror(codename))
         with open(f"{tree}/usr/sbin/policy-rc.d", "w", encoding="utf-8") as file:
             file.write("#!/bin/sh\nexit 101\n")     # as in an image: nothing starts
         os.chmod(f"{tree}/usr/sbin/policy-rc.d", 0o755)

@@ -67,18 +67,21 @@ scheduler_ready() {
 # TASKEVENTS_SCHEDULER= ./dev ctl daprd restart: one without a scheduler.
 # TASKEVENTS_DECLARATIVE=1 ./dev ctl daprd restart: one that has its
 # subscriptions from k8s/declarative and does not ask httpd.
+# TASKEVENTS_AS_POD=1: one that ends as k8s/base/deployment.yaml wants it.
 
 daprd_configure() { daprd_configure_as ''; }
 
 daprd_configure_as() { # '' or 2, of the node
-    local AS dir declarative=()
+    local AS dir more=()
     dir=$(dapr_programs)
     mkdir -p "$RUN/components"
     rm -f "$RUN/components/subscriptions.yaml"
     if [[ -n ${TASKEVENTS_DECLARATIVE:-} ]]; then
         cp "$ROOT/k8s/declarative/subscriptions.yaml" "$RUN/components/"
-        declarative=(--disable-init-endpoints=subscribe)
+        more+=(--disable-init-endpoints=subscribe)
     fi
+    [[ -z ${TASKEVENTS_AS_POD:-} ]] ||
+        more+=(--dapr-block-shutdown-duration=30s --dapr-graceful-shutdown-seconds=10)
     cp "$ROOT"/k8s/components/{kafka-pubsub,resiliency}.yaml "$RUN/components/"
     cp "$ROOT"/k8s/components/configuration.yaml "$RUN/conf/"
     as_service "$dir"
@@ -100,7 +103,7 @@ daprd_configure_as() { # '' or 2, of the node
         --metrics-listen-address=127.0.0.1 "--metrics-port=$(port "dapr$1-metrics")"
         "--scheduler-host-address=${TASKEVENTS_SCHEDULER-127.0.0.1:$(port scheduler)}"
         "--config=$RUN/conf/configuration.yaml" "--resources-path=$RUN/components"
-        "${declarative[@]}")
+        "${more[@]}")
     CONF=("$RUN"/components/*.yaml "$RUN/conf/configuration.yaml")
 }
 

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# What t/k8s tests with: kustomize, Dapr's CRDs and its injector, a reader of
-# Compose files, the schemas of Strimzi's resources. Made once for this machine.
+# What t/k8s tests with: kustomize, Dapr's CRDs and its injector, pod security
+# admission, a reader of Compose files, the schemas of Strimzi's resources. Made
+# once for this machine.
 
 k8s_programs() { # the directory they are in; built if it is not there
     local src="$ROOT/t/k8s/tools" dir
@@ -13,7 +14,7 @@ k8s_programs() { # the directory they are in; built if it is not there
 # As build_dapr; the CRDs are those of the module's chart.
 build_k8s_programs() { # SOURCE DIR
     local tmp="$2.new.$$" log="$WORK/log/k8s-build.log"
-    say "building kustomize and Dapr's injector (once for this machine: some minutes)"
+    say "building the tools of t/k8s (once for this machine: some minutes)"
     mkdir -p "$tmp"
     cp -R "$1" "$tmp/src"
     if ! (cd "$tmp/src" && export GOTOOLCHAIN=auto GOFLAGS=-mod=mod GOCACHE="$CACHE/go-build" &&
