@@ -79,14 +79,22 @@ bench_metrics_run() {
     done
 }
 
+# The processor time that a part's threads have used, in ns.
+bench_nanoseconds() { # PART
+    local pid
+    for pid in $(tree_of "$(part_pid "$1")"); do
+        cat "/proc/$pid/task/"*/schedstat 2>/dev/null || true
+    done | awk '{ n += $1 } END { printf "%d\n", n }'
+}
+
 # A line of the results: round, what, number, rate, bad, processor time of httpd
-# in ticks of 10 ms.
+# in ns.
 bench_metrics_turn() { # ROUND WHAT
     local httpd before after n rate bad
     httpd=$(bench_part "$2")
     [[ $2 == *get ]] || bench_empty "${httpd#bench_}"
-    before=$(bench_ticks "$httpd")
+    before=$(bench_nanoseconds "$httpd")
     read -r n rate bad _ < <(bench_once "$2" "${clients[0]}")
-    after=$(bench_ticks "$httpd")
+    after=$(bench_nanoseconds "$httpd")
     printf '%s %s %s %s %s %s\n' "$1" "$2" "$n" "$rate" "$bad" $((after - before)) >>"$RUN/results"
 }
