@@ -66,6 +66,8 @@ static const struct {
     {10000000, "10"}, {60000000, "60"}, {600000000, "600"},
 };
 #define BUCKETS ((int)(sizeof buckets / sizeof buckets[0]))
+_Static_assert(sizeof buckets / sizeof buckets[0] == TE_METRIC_BUCKETS,
+               "the buckets that are told to others");
 
 typedef apr_uint64_t cell_t;
 
@@ -279,6 +281,97 @@ void te_metric_set(te_metric_e metric, apr_uint64_t value)
     }
 }
 
+/* --- reading ----------------------------------------------------------- */
+
+static cell_t sum(int cell)
+{
+    cell_t n = 0;
+    int i;
+
+    for (i = 0; i < shared.slots; ++i) {
+        n += __atomic_load_n(&slot_at(i)->cells[cell], __ATOMIC_RELAXED);
+    }
+    return n;
+}
+
+/* Whether series number i of a metric has the value; NULL: any will do. */
+static int has_value(te_label_e label, int i, const char *value)
+{
+    return value == NULL || i == place_of(label, value);
+}
+
+apr_uint64_t te_metric_total(te_metric_e metric, const char *value1,
+                             const char *value2)
+{
+    const metric_t *m = &metrics[metric];
+    int i, j, cell = first_cell(metric);
+    cell_t n = 0;
+
+    for (i = 0; i < labels[m->labels[0]].n; ++i) {
+        for (j = 0; j < labels[m->labels[1]].n; ++j) {
+            if (has_value(m->labels[0], i, value1)
+                && has_value(m->labels[1], j, value2)) {
+                n += sum(cell);
+            }
+            cell += cells_of_series(m);
+        }
+    }
+    return n;
+}
+
+void te_metric_histogram(te_metric_e metric, const char *value1,
+                         const char *value2, te_histogram_t *out)
+{
+    const metric_t *m = &metrics[metric];
+    int i, j, k, cell = first_cell(metric);
+
+    memset(out, 0, sizeof *out);
+    for (i = 0; i < labels[m->labels[0]].n; ++i) {
+        for (j = 0; j < labels[m->labels[1]].n; ++j) {
+            for (k = 0; k <= BUCKETS && has_value(m->labels[0], i, value1)
+                        && has_value(m->labels[1], j, value2); ++k) {
+                out->buckets[k] += sum(cell + k);
+            }
+            cell += cells_of_series(m);
+        }
+    }
+}
+
+apr_uint64_t te_histogram_count(const te_histogram_t *histogram)
+{
+    apr_uint64_t n = 0;
+    int i;
+
+    for (i = 0; i <= BUCKETS; ++i) {
+        n += histogram->buckets[i];
+    }
+    return n;
+}
+
+/* Beyond the last bound there is only that bound. */
+apr_interval_time_t te_histogram_quantile(const te_histogram_t *histogram,
+                                          double q)
+{
+    double wanted = q * (double)te_histogram_count(histogram), below = 0;
+    double from, to;
+    int i;
+
+    if (wanted <= 0) {
+        return 0;
+    }
+    for (i = 0; i < BUCKETS
+                && below + (double)histogram->buckets[i] < wanted; ++i) {
+        below += (double)histogram->buckets[i];
+    }
+    if (i == BUCKETS) {
+        return buckets[BUCKETS - 1].up_to;
+    }
+    from = i > 0 ? (double)buckets[i - 1].up_to : 0;
+    to = (double)buckets[i].up_to;
+    return (apr_interval_time_t)(from + (to - from) * (wanted - below)
+                                 / (double)histogram->buckets[i]);
+}
+
 /* --- text -------------------------------------------------------------- */
 
 typedef struct {
@@ -343,17 +436,6 @@ static void put_head(text_t *text, const metric_t *m)
 
     put(text, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help, m->name,
         types[m->kind]);
-}
-
-static cell_t sum(int cell)
-{
-    cell_t n = 0;
-    int i;
-
-    for (i = 0; i < shared.slots; ++i) {
-        n += __atomic_load_n(&slot_at(i)->cells[cell], __ATOMIC_RELAXED);
-    }
-    return n;
 }
 
 static void put_histogram(text_t *text, const metric_t *m, int cell,

@@ -53,6 +53,30 @@ void te_metric_observe(te_metric_e metric, const char *value1,
 /* Say what is so in this child (TE_KIND_CHILD). */
 void te_metric_set(te_metric_e metric, apr_uint64_t value);
 
+/* A counter's number in all children; NULL for a label: all its values. */
+apr_uint64_t te_metric_total(te_metric_e metric, const char *value1,
+                             const char *value2);
+
+/* Buckets of every histogram, and one for what is longer than all. */
+#define TE_METRIC_BUCKETS 15
+
+/* Two of them subtracted are what happened in between. */
+typedef struct te_histogram_t {
+    apr_uint64_t buckets[TE_METRIC_BUCKETS + 1];        /* not cumulative */
+    apr_uint64_t micros;                                /* the sum */
+} te_histogram_t;
+
+/* Same of a histogram. */
+void te_metric_histogram(te_metric_e metric, const char *value1,
+                         const char *value2, te_histogram_t *out);
+
+apr_uint64_t te_histogram_count(const te_histogram_t *histogram);
+
+/* The duration that a part q (0 to 1) of what was counted does not exceed,
+ * taken to be spread evenly within its bucket; 0 when nothing was counted. */
+apr_interval_time_t te_histogram_quantile(const te_histogram_t *histogram,
+                                          double q);
+
 /* A value that is not kept here but known to who asks (TE_KIND_SAMPLE). */
 typedef struct te_sample_t {
     te_metric_e metric;

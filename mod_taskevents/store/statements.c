@@ -268,6 +268,9 @@ static const char outbox_size[] =
 static const te_statement_t statements[TE_STATEMENT_COUNT] = {
     [TE_SCHEMA_VERSION] = {"te_schema_version", 0,
         "SELECT taskevents.schema_version()"},
+    [TE_SERVER_VERSION] = {"te_server_version", 0,
+        "SELECT taskevents.schema_version(),"
+        " current_setting('server_version')"},
     [TE_BACKEND_PID] = {"te_backend_pid", 0, "SELECT pg_backend_pid()"},
     /* $1 a transaction that has ended -> whether by COMMIT; one that this
      * server has not come to (it was restored, or took over) has not */
@@ -708,6 +711,28 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
     /* -> state, how many; a row for each that there is */
     [TE_DEAD_LETTER_COUNTS] = {"te_dead_letter_counts", 0,
         "SELECT state, count(*) FROM taskevents.dead_letters GROUP BY state"},
+    /* $1 how many -> events that failed, those with most tries, and how many
+     * there are */
+    [TE_OUTBOX_RETRIES] = {"te_outbox_retries", 1,
+        "SELECT user_id, topic, sequence, attempts, retry_at, last_error,"
+        " count(*) OVER () FROM taskevents.outbox WHERE attempts > 0"
+        " ORDER BY attempts DESC, user_id, topic, sequence LIMIT $1::int"},
+    /* $1 how many -> open dead letters by stage and reason */
+    [TE_LETTER_GROUPS] = {"te_letter_groups", 1,
+        "SELECT stage, reason, count(*), max(last_failed_at)"
+        " FROM taskevents.dead_letters WHERE state = 'open'"
+        " GROUP BY stage, reason ORDER BY count(*) DESC, stage, reason"
+        " LIMIT $1::int"},
+    /* -> scheduled, due, due within the hour, the next one's time, and that
+     * of the one that is due the longest or else the next */
+    [TE_REMINDERS_GLANCE] = {"te_reminders_glance", 0,
+        "SELECT count(*),"
+        " count(*) FILTER (WHERE remind_at <= statement_timestamp()),"
+        " count(*) FILTER (WHERE remind_at > statement_timestamp() AND"
+        "  remind_at <= statement_timestamp() + interval '1 hour'),"
+        " min(remind_at) FILTER (WHERE remind_at > statement_timestamp()),"
+        " min(remind_at)"
+        " FROM taskevents.reminders WHERE state = 'scheduled'"},
 
     /* $1 task $2 user $3 due since (or NULL) -> the scheduled one, and the
      * one that is for this due date */
