@@ -358,6 +358,7 @@ static apr_status_t start_child(apr_pool_t *pchild, te_app_t *starting)
     }
     rv = te_chores_start(&starting->chores, chores,
                          (int)(sizeof chores / sizeof chores[0]),
+                         TE_THREAD_CHORES,
                          starting->settings, starting->db,
                          starting->publisher, pchild);
     if (rv != APR_SUCCESS) {
@@ -365,6 +366,7 @@ static apr_status_t start_child(apr_pool_t *pchild, te_app_t *starting)
     }
     return te_chores_start(&starting->outside_chores, outside_chores,
                            count_outside_chores(starting->settings),
+                           TE_THREAD_OUTSIDE,
                            starting->settings, starting->db,
                            starting->publisher, pchild);
 }

@@ -79,7 +79,8 @@ void te_trend_take(apr_time_t now, const te_trend_seen_t *seen)
                                        NULL);
     sample->handled = te_metric_total(TE_METRIC_DELIVERIES, NULL, "handled");
     te_metric_histogram(TE_METRIC_PUBLISH_LAG, NULL, NULL, &sample->lag);
-    memset(&sample->handling, 0, sizeof sample->handling);
+    te_metric_histogram(TE_METRIC_DELIVERY_DURATION, NULL, NULL,
+                        &sample->handling);
     sample->seen = *seen;
     __atomic_store_n(&sample->step, step_of(now), __ATOMIC_RELEASE);
 }
@@ -156,7 +157,7 @@ int te_trend_read(te_trend_point_t *points, apr_time_t now)
 {
     apr_int64_t first = step_of(now) - TE_TREND_STEPS, step, last = 0;
     sample_t samples[2];
-    int i = 0, known = 0;
+    int i = 0, earliest = TE_TREND_STEPS;
 
     if (trend == NULL) {
         first = -1;
@@ -176,9 +177,11 @@ int te_trend_read(te_trend_point_t *points, apr_time_t now)
             point->outbox_events = (double)samples[i].seen.outbox_events;
             point->outbox_oldest = samples[i].seen.outbox_oldest;
         }
-        known += step > first;
+        if (step > first && earliest == TE_TREND_STEPS) {
+            earliest = (int)(step - first - 1);
+        }
         last = step;
         i = 1 - i;
     }
-    return known;
+    return earliest;
 }

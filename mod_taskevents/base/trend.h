@@ -43,7 +43,8 @@ typedef struct te_trend_point_t {
 
 /* The last hour, oldest step first.
  * @param points  TE_TREND_STEPS of them
- * @return how many of them are known at all */
+ * @return the first of them of which anything is known; TE_TREND_STEPS: of
+ *         none */
 int te_trend_read(te_trend_point_t *points, apr_time_t now);
 
 #endif

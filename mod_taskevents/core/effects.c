@@ -337,6 +337,7 @@ static te_db_err_e apply(message_t *m, const te_seen_t *seen)
     te_db_err_e err = TE_DB_OK;
     int i;
 
+    m->h.notified = 0;
     m->h.task = seen->task;
     m->h.series = seen->series;
     for (i = 0; err == TE_DB_OK && i < MOST_EFFECTS
@@ -367,16 +368,26 @@ static te_db_err_e apply_all(batch_t *b, const te_seen_t *seen)
     return err;
 }
 
-static void count_reminders(const apr_array_header_t *follow_ups)
+/* What the events that handling caused are the trace of. */
+static void count_effects(const batch_t *b)
 {
     int i;
 
-    for (i = 0; i < follow_ups->nelts; ++i) {
-        const char *type = APR_ARRAY_IDX(follow_ups, i,
+    for (i = 0; i < b->follow_ups->nelts; ++i) {
+        const char *type = APR_ARRAY_IDX(b->follow_ups, i,
                                          const te_outgoing_t *)->type;
 
         if (strncmp(type, "reminder.", 9) == 0) {
             te_metric_add(TE_METRIC_REMINDERS, type + 9, NULL);
+            te_metric_add(TE_METRIC_EFFECTS, "reminder", NULL);
+        }
+        else {
+            te_metric_add(TE_METRIC_EFFECTS, "occurrence", NULL);
+        }
+    }
+    for (i = 0; i < b->n; ++i) {
+        if (b->messages[i].h.notified) {
+            te_metric_add(TE_METRIC_EFFECTS, "notification", NULL);
         }
     }
 }
@@ -446,7 +457,7 @@ static te_db_err_e transact(batch_t *b, int again)
     }
     if (err == TE_DB_OK && !closed) {
         note_outcomes(b, seen);
-        count_reminders(b->follow_ups);
+        count_effects(b);
     }
     else if (err != TE_DB_OK) {
         te_db_rollback(b->db);
@@ -456,7 +467,8 @@ static te_db_err_e transact(batch_t *b, int again)
 
 /* What is done by now, or failed; of a batch that fails for the fault of one
  * of them nobody knows which yet. */
-static void count(const message_t *m, te_db_err_e err, int n)
+static void count(const message_t *m, te_db_err_e err, int n,
+                  apr_interval_time_t took)
 {
     static const char *const words[] = {
         [TE_EVENT_HANDLED] = "handled", [TE_EVENT_DUPLICATE] = "duplicate",
@@ -467,10 +479,12 @@ static void count(const message_t *m, te_db_err_e err, int n)
     if (m->delivery->done && !m->was_done) {
         te_metric_add(TE_METRIC_DELIVERIES, type,
                       words[m->delivery->outcome]);
+        te_metric_observe(TE_METRIC_DELIVERY_DURATION, type, NULL, took);
     }
     else if (!m->delivery->done
              && (n == 1 || err == TE_DB_AWAY || err == TE_DB_LOST)) {
         te_metric_add(TE_METRIC_DELIVERIES, type, "failed");
+        te_metric_observe(TE_METRIC_DELIVERY_DURATION, type, NULL, took);
     }
 }
 
@@ -479,6 +493,8 @@ te_db_err_e te_events_handle(const te_settings_t *settings, te_db_pool_t *ids,
                              te_delivery_t *deliveries, int n, int *followed)
 {
     batch_t b = {settings, db, p, NULL, n, NULL};
+    apr_time_t began = apr_time_now();
+    apr_interval_time_t took;
     te_db_err_e err;
     int i, tries = 0;
 
@@ -501,8 +517,9 @@ te_db_err_e te_events_handle(const te_settings_t *settings, te_db_pool_t *ids,
             err = transact(&b, tries > 0);
         } while (err == TE_DB_AGAIN && ++tries < TE_DB_TRIES);
     }
+    took = apr_time_now() - began;
     for (i = 0; i < n; ++i) {
-        count(&b.messages[i], err, n);
+        count(&b.messages[i], err, n, took);
     }
     *followed = err == TE_DB_OK && b.follow_ups->nelts > 0;
     return err;

@@ -67,6 +67,7 @@ static te_db_err_e apply(te_handling_t *h)
     }
     reason = te_reminder_obsolete_by(reminder, h->task);
     if (reason == NULL) {
+        h->notified = 1;
         return te_notifications_remind(h->db, h->pool, h->task->id,
                                        reminder->id, reminder->due_date);
     }

@@ -73,8 +73,9 @@ static void put_row(te_req_t *req, te_html_t *html, const te_letter_t *letter,
                 (long)letter->id);
     te_page_time(html, letter->last_failed_at, now);
     te_html_put(html, "</td><td data-label=\"State\"><span class=\"tag %s\">"
-                "%s</span></td><td data-label=\"Stage\">%s</td>"
-                "<td data-label=\"Type\">%s</td><td data-label=\"User\">%s"
+                "%s</span></td><td class=\"word\" data-label=\"Stage\">"
+                "%s</td><td data-label=\"Type\">%s</td>"
+                "<td data-label=\"User\">%s"
                 "</td><td data-label=\"Reason\">%s</td>"
                 "<td class=\"n\" data-label=\"Tries\">%ld</td></tr>",
                 letter->state, letter->state, letter->stage,
@@ -153,8 +154,8 @@ int te_letters_page(te_req_t *req, const te_letter_filter_t *filter,
         return te_page_send(req, &html, HTTP_OK);
     }
     te_html_put(&html, "<table class=\"rows\"><thead><tr><th>Letter</th>"
-                "<th>Failed</th><th>State</th><th>Stage</th><th>Type</th>"
-                "<th>User</th><th class=\"wide\">Reason</th>"
+                "<th>Failed</th><th>State</th><th>Stage</th>"
+                "<th class=\"text\">Type</th><th class=\"text\">User</th><th class=\"wide\">Reason</th>"
                 "<th class=\"n\">Tries</th></tr></thead><tbody>");
     for (i = 0; i < n; ++i) {
         put_row(req, &html, APR_ARRAY_IDX(letters, i, const te_letter_t *),
@@ -288,7 +289,7 @@ int te_letter_page(te_req_t *req, const te_letter_t *letter, const char *did)
                   apr_psprintf(req->pool, "Dead letter %" APR_INT64_T_FMT,
                                letter->id), 0);
     put_outcome(&html, letter, did);
-    te_html_put(&html, "<section class=\"card\"><header><h1>Dead letter %ld"
+    te_html_put(&html, "<div class=\"pair\"><section class=\"card\"><header><h1>Dead letter %ld"
                 "</h1><span class=\"tag %s\">%s</span>"
                 "<a href=\"%s?state=open\">All open ones</a></header>",
                 (long)letter->id, letter->state, letter->state,
@@ -299,6 +300,7 @@ int te_letter_page(te_req_t *req, const te_letter_t *letter, const char *did)
     }
     te_html_put(&html, "</section>\n");
     put_body(req, &html, letter);
+    te_html_put(&html, "</div>");
     return te_page_send(req, &html, HTTP_OK);
 }
 

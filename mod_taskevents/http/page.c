@@ -186,7 +186,7 @@ void te_page_start(te_req_t *req, te_html_t *html, te_page_e which,
                    const char *title, int refresh)
 {
     const char *at = te_status_location(req->r);
-    apr_time_t now = apr_time_now();
+    apr_time_t now = apr_time_from_sec(apr_time_sec(apr_time_now()));
 
     te_html_start(html, req->pool, ROOM);
     te_html_put(html, "<!DOCTYPE html>\n<html lang=\"en\"><head>"
@@ -214,8 +214,9 @@ void te_page_start(te_req_t *req, te_html_t *html, te_page_e which,
     te_html_put(html, "</nav><p id=\"live\" data-refresh=\"%d\">"
                 "<time datetime=\"%s\">", refresh,
                 te_time_format(req->pool, now));
-    te_html_put(html, "%.8s UTC</time></p></div></header>\n"
-                "<main id=\"main\">", te_time_format(req->pool, now) + 11);
+    te_html_put(html, "%s UTC</time></p></div></header>\n<main id=\"main\">",
+                apr_pstrmemdup(req->pool, te_time_format(req->pool, now) + 11,
+                               8));
 }
 
 int te_page_send(te_req_t *req, te_html_t *html, int status)

@@ -61,12 +61,13 @@ static json_t *number_or_null(double v)
     return isnan(v) ? json_null() : json_real(round(v * 1e6) / 1e6);
 }
 
+/* From the first step on of which anything is known; the last is now. */
 static json_t *line_of(const te_status_t *status, apr_size_t offset)
 {
     json_t *array = json_array();
     int i;
 
-    for (i = 0; i < TE_TREND_STEPS; ++i) {
+    for (i = status->first; i < TE_TREND_STEPS; ++i) {
         const char *point = (const char *)&status->points[i];
 
         json_array_append_new(array, number_or_null(
@@ -141,6 +142,43 @@ static json_t *time_or_null(te_req_t *req, apr_time_t t)
                              : json_string(te_time_format(req->pool, t));
 }
 
+static json_t *child_json(te_req_t *req, const te_child_t *child)
+{
+    json_t *threads = json_object();
+    int i;
+
+    for (i = 0; i < TE_THREAD_COUNT; ++i) {
+        json_object_set_new(threads, te_thread_name(i), time_or_null(
+            req, child->beats[i] ? child->beats[i] : TE_TIME_NONE));
+    }
+    return json_pack(
+        "{s:i,s:i,s:o,s:s,s:i,s:o,s:{s:i,s:i,s:i,s:i}}", "child",
+        child->number, "pid", (int)child->pid, "since",
+        time_or_null(req, child->since), "breaker",
+        te_status_breaker(child->breaker), "shards", child->shards,
+        "threads", threads, "pool", "used", child->connections_used, "idle",
+        child->connections_idle, "max", child->connections_max, "waiting",
+        child->waiting);
+}
+
+static void add_children(te_req_t *req, json_t *json,
+                         const te_status_t *status)
+{
+    te_pools_t pools = te_status_pools(status);
+    json_t *array = json_array();
+    int i;
+
+    for (i = 0; i < status->children->nelts; ++i) {
+        json_array_append_new(array, child_json(
+            req, &APR_ARRAY_IDX(status->children, i, te_child_t)));
+    }
+    json_object_set_new(json, "publishers", array);
+    json_object_set_new(json, "pool", json_pack(
+        "{s:i,s:i,s:i,s:i,s:I,s:f}", "used", pools.used, "idle", pools.idle,
+        "max", pools.max, "waiting", pools.waiting, "timeouts",
+        (json_int_t)pools.timeouts, "wait_p99_seconds", pools.wait_most));
+}
+
 /* null while PostgreSQL does not tell */
 static void add_glance(te_req_t *req, json_t *json,
                        const te_status_t *status)
@@ -180,7 +218,10 @@ static int answer_json(te_req_t *req, const te_status_t *status)
 
     json_object_set_new(json, "transport", json_string(
         req->settings->transport == TE_TRANSPORT_LOCAL ? "local" : "dapr"));
+    json_object_set_new(json, "breaker", json_string(
+        te_status_breaker(status->breaker)));
     add_glance(req, json, status);
+    add_children(req, json, status);
     json_object_set_new(json, "published", published_json());
     json_object_set_new(json, "deliveries", deliveries_json());
     json_object_set_new(json, "last_hour", hour_json(status));

@@ -2,6 +2,7 @@
 #ifndef TE_HTTP_STATUS_H
 #define TE_HTTP_STATUS_H
 
+#include "../base/children.h"
 #include "../base/trend.h"
 #include "../store/dead_letters.h"
 #include "../store/glance.h"
@@ -30,12 +31,30 @@ typedef struct te_status_t {
     apr_time_t now;
     const char *database;               /* NULL: it answered; else why not */
     te_glance_t glance;                 /* as far as it answered */
+    apr_array_header_t *children;       /* te_child_t */
     int breaker;                        /* the worst of all publishers: 0
                                          * closed, 1 half-open, 2 open */
     te_trend_point_t points[TE_TREND_STEPS];
-    int known;                          /* of them */
+    int first;                          /* of them that is known */
     const te_version_t *versions;       /* a NULL name ends them */
 } te_status_t;
+
+/* All pools together. */
+typedef struct te_pools_t {
+    int used, idle, max, waiting;
+    apr_uint64_t timeouts;              /* since httpd was started */
+    double wait_most;                   /* seconds that 99 of 100 did not wait */
+} te_pools_t;
+
+te_pools_t te_status_pools(const te_status_t *status);
+
+/* A thread that gave no sign of life for a while, as seconds since the last
+ * one; 0: it did, or there is none. */
+double te_status_silence(const te_status_t *status, const te_child_t *child,
+                         te_thread_e thread);
+
+/* "closed", "half-open" or "open". */
+const char *te_status_breaker(int breaker);
 
 /* Look at it. Always works: what is not to be had is said. */
 const te_status_t *te_status_look(te_req_t *req);

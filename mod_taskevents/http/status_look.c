@@ -12,6 +12,10 @@
 #include "../base/metrics.h"
 #include "../base/version.h"
 
+/* A healthy thread tells that it goes on every second, or after what it was
+ * at: a slow statement, a slow answer. */
+#define SILENCE apr_time_from_sec(30)
+
 static te_db_err_e look(te_db_t *db, te_req_t *req, void *data, int again)
 {
     te_status_t *status = data;
@@ -46,6 +50,63 @@ static const te_version_t *versions_of(te_req_t *req,
     return apr_pmemdup(req->pool, all, sizeof all);
 }
 
+te_pools_t te_status_pools(const te_status_t *status)
+{
+    te_histogram_t waits;
+    te_pools_t pools;
+    int i;
+
+    memset(&pools, 0, sizeof pools);
+    for (i = 0; i < status->children->nelts; ++i) {
+        const te_child_t *child = &APR_ARRAY_IDX(status->children, i,
+                                                 te_child_t);
+
+        pools.used += child->connections_used;
+        pools.idle += child->connections_idle;
+        pools.max += child->connections_max;
+        pools.waiting += child->waiting;
+    }
+    pools.timeouts = te_metric_total(TE_METRIC_POOL_TIMEOUTS, NULL, NULL);
+    te_metric_histogram(TE_METRIC_POOL_WAIT, NULL, NULL, &waits);
+    pools.wait_most = (double)te_histogram_quantile(&waits, 0.99)
+                      / APR_USEC_PER_SEC;
+    return pools;
+}
+
+double te_status_silence(const te_status_t *status, const te_child_t *child,
+                         te_thread_e thread)
+{
+    apr_time_t beat = child->beats[thread];
+
+    return beat == 0 || status->now - beat < SILENCE
+               ? 0 : (double)(status->now - beat) / APR_USEC_PER_SEC;
+}
+
+const char *te_status_breaker(int breaker)
+{
+    static const char *const names[] = {"closed", "half-open", "open"};
+
+    return names[breaker];
+}
+
+/* Read from memory that others write: a number that is none is no state. */
+static void read_children(te_req_t *req, te_status_t *status)
+{
+    int i;
+
+    status->children = te_children(req->pool);
+    for (i = 0; i < status->children->nelts; ++i) {
+        te_child_t *child = &APR_ARRAY_IDX(status->children, i, te_child_t);
+
+        if (child->breaker < 0 || child->breaker > 2) {
+            child->breaker = 0;
+        }
+        if (child->breaker > status->breaker) {
+            status->breaker = child->breaker;
+        }
+    }
+}
+
 const te_status_t *te_status_look(te_req_t *req)
 {
     te_status_t *status = apr_pcalloc(req->pool, sizeof *status);
@@ -53,7 +114,8 @@ const te_status_t *te_status_look(te_req_t *req)
 
     status->now = apr_time_now();
     status->database = err == TE_DB_OK ? NULL : te_db_err_name(err);
-    status->known = te_trend_read(status->points, status->now);
+    read_children(req, status);
+    status->first = te_trend_read(status->points, status->now);
     status->versions = versions_of(req, status);
     return status;
 }

@@ -83,6 +83,32 @@ static void judge_transport(const view_t *v, findings_t *f)
     }
 }
 
+static void judge_threads(const view_t *v, findings_t *f)
+{
+    apr_pool_t *p = v->req->pool;
+    int i, j;
+
+    for (i = 0; i < v->status->children->nelts; ++i) {
+        const te_child_t *child = &APR_ARRAY_IDX(v->status->children, i,
+                                                 te_child_t);
+
+        for (j = 0; j < TE_THREAD_COUNT; ++j) {
+            double silent = te_status_silence(v->status, child, j);
+
+            if (silent > 0) {
+                found(f, BAD, apr_psprintf(p, "The thread %s of process %ld "
+                                           "gave no sign of life for %s.",
+                                           te_thread_name(j),
+                                           (long)child->pid,
+                                           te_page_duration(p, silent)));
+            }
+        }
+    }
+    if (te_status_pools(v->status).waiting > 0) {
+        found(f, LOOK, "Requests wait for a connection to PostgreSQL.");
+    }
+}
+
 static void judge_work(const view_t *v, findings_t *f)
 {
     apr_pool_t *p = v->req->pool;
@@ -131,6 +157,7 @@ static void put_verdict(const view_t *v)
 
     judge_database(v, &f);
     judge_transport(v, &f);
+    judge_threads(v, &f);
     judge_work(v, &f);
     te_html_put(v->html, "<section class=\"verdict %s\"><h1>%s</h1>",
                 classes[f.worst], titles[f.worst]);
@@ -178,17 +205,17 @@ static const char *reminders_more(const view_t *v)
 
 static void put_tiles(const view_t *v)
 {
-    static const char *const breakers[] = {"breaker closed",
-                                           "breaker half-open: probing",
-                                           "breaker open"};
     static const char *const hows[] = {"", "warn", "bad"};
     apr_pool_t *p = v->req->pool;
     const te_glance_t *g = v->glance;
+    te_pools_t pools = te_status_pools(v->status);
     int old = g->known && g->outbox.oldest_seconds > OUTBOX_OLD;
 
     te_html_put(v->html, "<section><dl class=\"tiles\">");
     tile(v, "Transport", hows[v->status->breaker],
-         is_local(v) ? "local" : "dapr", breakers[v->status->breaker]);
+         is_local(v) ? "local" : "dapr",
+         apr_pstrcat(p, "breaker ", te_status_breaker(v->status->breaker),
+                     NULL));
     tile(v, "Outbox", old ? "bad" : "", count_or_dash(v, g->outbox.events),
          !g->known ? "" : g->outbox.events == 0 ? "nothing waits"
              : apr_pstrcat(p, "oldest ", te_page_duration(
@@ -209,6 +236,11 @@ static void put_tiles(const view_t *v)
          g->schema_version == 0 ? ""
              : apr_psprintf(p, "schema %d (needs %d)", g->schema_version,
                             TE_SCHEMA_NEEDED));
+    tile(v, "Pool", pools.waiting > 0 ? "warn" : "",
+         apr_psprintf(p, "%d / %d", pools.used, pools.max),
+         apr_psprintf(p, "connections used; %d idle, %s waiting", pools.idle,
+                      pools.waiting > 0 ? te_page_count(p, pools.waiting)
+                                        : "nobody"));
     te_html_put(v->html, "</dl></section>\n");
 }
 
@@ -265,7 +297,7 @@ static void put_groups(const view_t *v)
             APR_ARRAY_IDX(v->glance->groups, i, const te_letter_group_t *);
 
         te_html_put(v->html, "<tr><td class=\"n\" data-label=\"Letters\">%s"
-                    "</td><td data-label=\"Stage\">%s</td>"
+                    "</td><td class=\"word\" data-label=\"Stage\">%s</td>"
                     "<td data-label=\"Reason\"><a href=\"%s\">%s</a></td>"
                     "<td data-label=\"Last\">",
                     te_page_count(v->req->pool, g->letters), g->stage,
@@ -299,6 +331,64 @@ static void put_retries(const view_t *v)
         te_page_time(v->html, r->next_at, v->status->now);
         te_html_put(v->html, "</td><td data-label=\"Reason\">%s</td></tr>",
                     r->error);
+    }
+    te_html_put(v->html, "</tbody></table></section>\n");
+}
+
+static void put_beat(const view_t *v, const te_child_t *child,
+                     te_thread_e thread, const char *label)
+{
+    apr_time_t beat = child->beats[thread];
+    int is_silent = te_status_silence(v->status, child, thread) > 0;
+
+    te_html_put(v->html, "<td data-label=\"%s\"><span class=\"tag %s\">",
+                label, beat == 0 ? "" : is_silent ? "bad" : "good");
+    if (beat == 0) {
+        te_html_put(v->html, "none");
+    }
+    else if (is_silent) {
+        te_page_time(v->html, beat, v->status->now);
+    }
+    else {
+        te_html_put(v->html, "alive");
+    }
+    te_html_put(v->html, "</span></td>");
+}
+
+static void put_child(const view_t *v, const te_child_t *child)
+{
+    static const char *const hows[] = {"good", "warn", "bad"};
+
+    te_html_put(v->html, "<tr><td data-label=\"Process\">%ld</td>"
+                "<td data-label=\"Since\">", (long)child->pid);
+    te_page_time(v->html, child->since, v->status->now);
+    te_html_put(v->html, "</td>");
+    put_beat(v, child, TE_THREAD_PUBLISHER, "Publisher");
+    te_html_put(v->html, "<td data-label=\"Breaker\"><span class=\"tag %s\">"
+                "%s</span></td><td class=\"n\" data-label=\"Shards held\">"
+                "%d</td>", hows[child->breaker],
+                te_status_breaker(child->breaker), child->shards);
+    put_beat(v, child, TE_THREAD_CHORES, "Chores");
+    put_beat(v, child, TE_THREAD_OUTSIDE, "Outside");
+    te_html_put(v->html, "<td class=\"n\" data-label=\"Connections\">%d / %d"
+                "</td><td class=\"n\" data-label=\"Waiting\">%d</td></tr>",
+                child->connections_used, child->connections_max,
+                child->waiting);
+}
+
+static void put_children(const view_t *v)
+{
+    int i;
+
+    te_html_put(v->html, "<section class=\"card\"><header><h2>Processes of "
+                "this httpd</h2><small>their threads and connections</small>"
+                "</header><table class=\"rows\"><thead><tr><th>Process</th>"
+                "<th>Since</th><th>Publisher</th><th>Breaker</th>"
+                "<th class=\"n\">Shards held</th><th>Chores</th>"
+                "<th>Outside</th><th class=\"n\">Connections</th>"
+                "<th class=\"n\">Waiting</th></tr></thead><tbody>");
+    for (i = 0; i < v->status->children->nelts; ++i) {
+        put_child(v, &APR_ARRAY_IDX(v->status->children, i, te_child_t));
     }
     te_html_put(v->html, "</tbody></table></section>\n");
 }
@@ -363,6 +453,7 @@ int te_status_page(te_req_t *req, const te_status_t *status)
     if (v.glance->known && v.glance->retries->nelts > 0) {
         put_retries(&v);
     }
+    put_children(&v);
     te_html_put(&html, "<div class=\"two\">");
     put_counts(&v);
     put_versions(&v);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../base/log.h"
+#include "../base/metrics.h"
 #include "../base/timefmt.h"
 
 #define IDLE_CONNECTION_TTL apr_time_from_sec(300)
@@ -642,6 +643,12 @@ static apr_status_t make_place(void **resource, void *params,
     return APR_SUCCESS;
 }
 
+/* A connection of the pool has come to be used or idle, or is no more. */
+static void tell_connection(const char *state, int by)
+{
+    te_metric_change(TE_METRIC_CONNECTIONS, state, by);
+}
+
 static apr_status_t drop_place(void *resource, void *params,
                                apr_pool_t *unused)
 {
@@ -649,6 +656,9 @@ static apr_status_t drop_place(void *resource, void *params,
 
     (void)params;
     (void)unused;
+    if (db->conn != NULL) {
+        tell_connection("idle", -1);
+    }
     te_db_close(db);
     apr_pool_destroy(db->pool);
     return APR_SUCCESS;
@@ -678,6 +688,8 @@ apr_status_t te_db_pool_create(te_db_pool_t **out,
         return rv;
     }
     apr_reslist_timeout_set(pool->connections, settings->wait);
+    te_metric_set(TE_METRIC_CONNECTIONS_MAX, NULL,
+                  (apr_uint64_t)settings->max);
     *out = pool;
     return APR_SUCCESS;
 }
@@ -739,20 +751,52 @@ static te_db_err_e connect_place(te_db_pool_t *pool, te_db_t *db)
     return ok ? TE_DB_OK : TE_DB_AWAY;
 }
 
+static te_db_t *borrow(te_db_pool_t *pool, apr_time_t now)
+{
+    apr_status_t rv;
+    void *resource;
+    te_db_t *db;
+
+    te_metric_change(TE_METRIC_POOL_WAITING, NULL, 1);
+    rv = apr_reslist_acquire(pool->connections, &resource);
+    te_metric_change(TE_METRIC_POOL_WAITING, NULL, -1);
+    te_metric_observe(TE_METRIC_POOL_WAIT, NULL, NULL, apr_time_now() - now);
+    if (rv != APR_SUCCESS) {
+        te_metric_add(TE_METRIC_POOL_TIMEOUTS, NULL, NULL);
+        return NULL;
+    }
+    apr_atomic_inc32(&pool->out);
+    db = resource;
+    if (db->conn != NULL) {
+        tell_connection("idle", -1);
+    }
+    return db;
+}
+
+static void give_back(te_db_t *db)
+{
+    te_db_pool_t *pool = db->owner;
+
+    te_db_clear(db);
+    te_db_rollback(db);
+    if (db->conn != NULL) {
+        tell_connection("idle", 1);
+    }
+    apr_reslist_release(pool->connections, db);
+    apr_atomic_dec32(&pool->out);
+}
+
 te_db_err_e te_db_acquire(te_db_pool_t *pool, te_db_t **out,
                           apr_interval_time_t budget)
 {
     apr_time_t start = apr_time_now();
     te_db_err_e err = TE_DB_OK;
-    void *resource;
-    te_db_t *db;
+    te_db_t *db = borrow(pool, start);
 
     *out = NULL;
-    if (apr_reslist_acquire(pool->connections, &resource) != APR_SUCCESS) {
+    if (db == NULL) {
         return TE_DB_BUSY;
     }
-    apr_atomic_inc32(&pool->out);
-    db = resource;
     db->deadline = start + budget;
     if (db->conn != NULL && !looks_alive(db)) {
         te_db_close(db);
@@ -761,25 +805,20 @@ te_db_err_e te_db_acquire(te_db_pool_t *pool, te_db_t **out,
         err = connect_place(pool, db);
     }
     if (err != TE_DB_OK) {
-        te_db_release(db);
+        give_back(db);
         return err;
     }
+    tell_connection("used", 1);
     *out = db;
     return TE_DB_OK;
 }
 
 void te_db_release(te_db_t *db)
 {
-    te_db_pool_t *pool;
-
-    if (db == NULL) {
-        return;
+    if (db != NULL) {
+        tell_connection("used", -1);
+        give_back(db);
     }
-    pool = db->owner;
-    te_db_clear(db);
-    te_db_rollback(db);
-    apr_reslist_release(pool->connections, db);
-    apr_atomic_dec32(&pool->out);
 }
 
 te_remembered_t *te_db_remembered(te_db_pool_t *pool)

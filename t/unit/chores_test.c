@@ -55,8 +55,8 @@ static te_chores_t *start(const te_chore_t *chore)
 
     settings.db = *test_settings(1);
     ck_assert_int_eq(te_http_global_init(), APR_SUCCESS);
-    ck_assert_int_eq(te_chores_start(&chores, chore, 1, &settings, NULL, NULL,
-                                     pool), APR_SUCCESS);
+    ck_assert_int_eq(te_chores_start(&chores, chore, 1, TE_THREAD_CHORES,
+                                     &settings, NULL, NULL, pool), APR_SUCCESS);
     return chores;
 }
 
@@ -155,8 +155,8 @@ START_TEST(only_what_always_runs_does_so_while_postgresql_is_away)
     settings.db = *test_settings(1);
     settings.db.conninfo = "host=127.0.0.1 port=1 user=x dbname=x";
     ck_assert_int_eq(te_http_global_init(), APR_SUCCESS);
-    ck_assert_int_eq(te_chores_start(&chores, always, 2, &settings, NULL,
-                                     NULL, pool), APR_SUCCESS);
+    ck_assert_int_eq(te_chores_start(&chores, always, 2, TE_THREAD_CHORES,
+                                     &settings, NULL, NULL, pool), APR_SUCCESS);
     wait_for_runs(3);
     stop(chores);
     ck_assert_int_eq(apr_atomic_read32(&most_running), 0);

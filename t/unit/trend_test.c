@@ -51,13 +51,13 @@ START_TEST(nothing_is_known_at_first)
 {
     int i;
 
-    ck_assert_int_eq(read_at(0), 0);
+    ck_assert_int_eq(read_at(0), TE_TREND_STEPS);
     for (i = 0; i < TE_TREND_STEPS; ++i) {
         ck_assert(isnan(points[i].published) && isnan(points[i].lag_half)
                   && isnan(points[i].outbox_events));
     }
     te_trend_use(NULL);
-    ck_assert_int_eq(read_at(0), 0);
+    ck_assert_int_eq(read_at(0), TE_TREND_STEPS);
     ck_assert(!te_trend_claim(START));
 }
 END_TEST
@@ -87,7 +87,7 @@ START_TEST(counts_become_rates_and_times)
     }
     te_metric_add(TE_METRIC_PUBLISH_FAILURES, "event", NULL);
     sample(1, 5);
-    ck_assert_int_eq(read_at(1), 2);
+    ck_assert_int_eq(read_at(1), TE_TREND_STEPS - 2);
     ck_assert(last->published > 0);
     ck_assert_double_eq_tol(last->published, last->handled, 0.001);
     ck_assert_double_eq_tol(last->published, last->failures * 30,
@@ -108,7 +108,7 @@ START_TEST(a_gap_is_a_gap)
     sample(0, 1);
     sample(2, -1);
     sample(9, 3);
-    ck_assert_int_eq(read_at(9), 3);
+    ck_assert_int_eq(read_at(9), TE_TREND_STEPS - 10);
     ck_assert(isnan(last->published));          /* too long ago */
     ck_assert_double_eq_tol(last->outbox_events, 3, 0.001);
     ck_assert(!isnan(last[-7].published));      /* over a short one */
@@ -127,11 +127,13 @@ START_TEST(what_is_older_than_an_hour_is_not_told)
         ck_assert(te_trend_claim(START + i * TE_TREND_STEP));
         te_trend_take(START + i * TE_TREND_STEP, &seen);
     }
-    ck_assert_int_eq(read_at(i - 1), TE_TREND_STEPS);
+    ck_assert_int_eq(read_at(i - 1), 0);
     ck_assert_double_eq_tol(points[0].outbox_events, 20, 0.001);
-    ck_assert_int_eq(read_at(i - 1 + TE_TREND_STEPS / 2),
-                     TE_TREND_STEPS / 2);
-    ck_assert_int_eq(read_at(i + 2 * TE_TREND_STEPS), 0);
+    ck_assert_int_eq(read_at(i - 1 + TE_TREND_STEPS / 2), 0);
+    ck_assert(isnan(points[TE_TREND_STEPS - 1].outbox_events));
+    ck_assert_double_eq_tol(points[0].outbox_events,
+                            20 + TE_TREND_STEPS / 2, 0.001);
+    ck_assert_int_eq(read_at(i + 2 * TE_TREND_STEPS), TE_TREND_STEPS);
 }
 END_TEST
 
