@@ -122,6 +122,12 @@ const char *te_json_text(apr_pool_t *p, const json_t *value)
     return dump(p, value, JSON_COMPACT | JSON_ENCODE_ANY);
 }
 
+const char *te_json_brief(apr_pool_t *p, const json_t *value)
+{
+    return dump(p, value,
+                JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+}
+
 const char *te_json_pretty(apr_pool_t *p, const json_t *value)
 {
     return dump(p, value, JSON_INDENT(2) | JSON_ENCODE_ANY);

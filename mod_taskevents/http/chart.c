@@ -24,7 +24,8 @@ static const char *in_words(apr_pool_t *p, te_chart_unit_e unit, double v)
     }
     switch (unit) {
     case TE_CHART_RATE:
-        return apr_psprintf(p, v > 0 && v < 9.95 ? "%.1f/s" : "%.0f/s", v);
+        return apr_psprintf(p, v < 9.95 && v > floor(v) ? "%.1f/s"
+                                                        : "%.0f/s", v);
     case TE_CHART_TIME:
         return te_page_duration(p, v);
     case TE_CHART_COUNT:
@@ -60,48 +61,68 @@ static double latest(const te_trend_point_t *points,
     return v;
 }
 
-/* The next of 1, 2, 5, 10, …: where the scale ends. */
-static double round_up(double most)
+/* Where the scale ends: the next of 1, 2, 5, 10, …, or, of times that are
+ * told in minutes and hours, the next round one. */
+static double round_up(te_chart_unit_e unit, double most)
 {
-    double step = pow(10, floor(log10(most)));
+    static const double times[] = {30, 60, 120, 300, 600, 1800, 3600, 7200,
+                                   21600, 43200, 86400};
+    apr_size_t i;
+    double step;
 
+    for (i = 0; unit == TE_CHART_TIME && most > 10
+                && i < sizeof times / sizeof times[0]; ++i) {
+        if (most <= times[i]) {
+            return times[i];
+        }
+    }
+    step = pow(10, floor(log10(most)));
     return most <= step ? step : most <= 2 * step ? 2 * step
                              : most <= 5 * step   ? 5 * step : 10 * step;
 }
 
-/* Runs of known points as one path each; a run of one is a dot. */
+/* The points from one on that are known: where they end. */
+static int run_end(const te_trend_point_t *points, int from,
+                   const te_chart_line_t *line)
+{
+    while (from < TE_TREND_STEPS && !isnan(value(points, from, line))) {
+        ++from;
+    }
+    return from;
+}
+
+static void put_points(te_html_t *html, const te_trend_point_t *points,
+                       int from, int to, const te_chart_line_t *line,
+                       double top)
+{
+    for (; from < to; ++from) {
+        te_html_put(html, "%d %.1f ", from,
+                    HEIGHT - value(points, from, line) / top * HEIGHT);
+    }
+}
+
+/* Each run of known points is a path of its own; one point is a dot. */
 static void put_line(te_html_t *html, const te_trend_point_t *points,
                      const te_chart_line_t *line, double top, int number,
                      int filled)
 {
-    int i, from = -1;
+    int from, to;
 
-    for (i = 0; i <= TE_TREND_STEPS; ++i) {
-        double v = i < TE_TREND_STEPS ? value(points, i, line) : NAN;
-
-        if (!isnan(v)) {
-            if (from < 0) {
-                from = i;
-                te_html_put(html, "<path class=\"l%d\" d=\"M", number);
-            }
-            te_html_put(html, "%d %.1f ", i, HEIGHT - v / top * HEIGHT);
+    for (from = 0; from < TE_TREND_STEPS; from = to + 1) {
+        to = run_end(points, from, line);
+        if (to == from) {
             continue;
         }
-        if (from >= 0) {
-            te_html_put(html, "h.01\"/>");
-        }
-        if (from >= 0 && filled) {
-            int j;
-
+        if (filled) {
             te_html_put(html, "<path class=\"a%d\" d=\"M%d %.0f ", number,
                         from, HEIGHT);
-            for (j = from; j < i; ++j) {
-                te_html_put(html, "%d %.1f ", j,
-                            HEIGHT - value(points, j, line) / top * HEIGHT);
-            }
-            te_html_put(html, "%d %.0fz\"/>", i - 1, HEIGHT);
+            put_points(html, points, from, to, line, top);
+            te_html_put(html, "%d %.0fz\"/>", to - 1, HEIGHT);
         }
-        from = -1;
+        te_html_put(html, "<path class=\"l%d%s\" d=\"M", number,
+                    to - from == 1 ? " dot" : "");
+        put_points(html, points, from, to, line, top);
+        te_html_put(html, "h.01\"/>");
     }
 }
 
@@ -131,7 +152,7 @@ void te_chart_put(te_html_t *html, const te_chart_t *chart,
     const char *peak = in_words(html->pool, chart->unit, most);
     int j;
 
-    top = isnan(most) || most <= 0 ? 1 : round_up(most);
+    top = isnan(most) || most <= 0 ? 1 : round_up(chart->unit, most);
     te_html_put(html, "<figure class=\"chart\">");
     put_caption(html, chart, points);
     te_html_put(html, "<div class=\"plot\"><svg viewBox=\"0 0 %d %.0f\" "
@@ -147,7 +168,7 @@ void te_chart_put(te_html_t *html, const te_chart_t *chart,
     }
     te_html_put(html, "</svg>");
     if (isnan(most)) {
-        te_html_put(html, "<p class=\"none\">nothing to show yet</p>");
+        te_html_put(html, "<p class=\"none\">nothing in the last hour</p>");
     }
     else {
         te_html_put(html, "<p class=\"top\">%s</p>",

@@ -155,7 +155,8 @@ int te_letters_page(te_req_t *req, const te_letter_filter_t *filter,
     }
     te_html_put(&html, "<table class=\"rows\"><thead><tr><th>Letter</th>"
                 "<th>Failed</th><th>State</th><th>Stage</th>"
-                "<th class=\"text\">Type</th><th class=\"text\">User</th><th class=\"wide\">Reason</th>"
+                "<th class=\"text\">Type</th><th class=\"text\">User</th>"
+                "<th class=\"wide\">Reason</th>"
                 "<th class=\"n\">Tries</th></tr></thead><tbody>");
     for (i = 0; i < n; ++i) {
         put_row(req, &html, APR_ARRAY_IDX(letters, i, const te_letter_t *),
@@ -289,8 +290,9 @@ int te_letter_page(te_req_t *req, const te_letter_t *letter, const char *did)
                   apr_psprintf(req->pool, "Dead letter %" APR_INT64_T_FMT,
                                letter->id), 0);
     put_outcome(&html, letter, did);
-    te_html_put(&html, "<div class=\"pair\"><section class=\"card\"><header><h1>Dead letter %ld"
-                "</h1><span class=\"tag %s\">%s</span>"
+    te_html_put(&html, "<div class=\"pair\"><section class=\"card\">"
+                "<header><h1>Dead letter %ld</h1>"
+                "<span class=\"tag %s\">%s</span>"
                 "<a href=\"%s?state=open\">All open ones</a></header>",
                 (long)letter->id, letter->state, letter->state,
                 letters_path(req));

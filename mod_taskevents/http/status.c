@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "../base/json.h"
 #include "../base/metrics.h"
 #include "../base/timefmt.h"
 #include "../base/version.h"
@@ -58,7 +59,7 @@ const char *te_status_unguarded(apr_pool_t *p, const ap_directive_t *tree)
 
 static json_t *number_or_null(double v)
 {
-    return isnan(v) ? json_null() : json_real(round(v * 1e6) / 1e6);
+    return isnan(v) ? json_null() : json_real(v);
 }
 
 /* From the first step on of which anything is known; the last is now. */
@@ -179,26 +180,66 @@ static void add_children(te_req_t *req, json_t *json,
         (json_int_t)pools.timeouts, "wait_p99_seconds", pools.wait_most));
 }
 
+static json_t *retries_json(te_req_t *req, const te_glance_t *g)
+{
+    json_t *array = json_array();
+    int i;
+
+    for (i = 0; i < g->retries->nelts; ++i) {
+        const te_retry_t *r = APR_ARRAY_IDX(g->retries, i,
+                                            const te_retry_t *);
+
+        json_array_append_new(array, json_pack(
+            "{s:s,s:s,s:I,s:I,s:o,s:s?}", "user_id", r->user_id, "topic",
+            r->topic, "sequence", (json_int_t)r->sequence, "attempts",
+            (json_int_t)r->attempts, "next_at", time_or_null(req, r->next_at),
+            "error", r->error));
+    }
+    return array;
+}
+
+static json_t *groups_json(te_req_t *req, const te_glance_t *g)
+{
+    json_t *array = json_array();
+    int i;
+
+    for (i = 0; i < g->groups->nelts; ++i) {
+        const te_letter_group_t *group =
+            APR_ARRAY_IDX(g->groups, i, const te_letter_group_t *);
+
+        json_array_append_new(array, json_pack(
+            "{s:s,s:s,s:I,s:o}", "stage", group->stage, "reason",
+            group->reason, "letters", (json_int_t)group->letters,
+            "last_failed_at", time_or_null(req, group->last_failed_at)));
+    }
+    return array;
+}
+
 /* null while PostgreSQL does not tell */
 static void add_glance(te_req_t *req, json_t *json,
                        const te_status_t *status)
 {
     const te_glance_t *g = &status->glance;
+    static const char *const members[] = {"outbox", "retries", "dead_letters",
+                                          "open_letters", "reminders", NULL};
+    int i;
 
+    for (i = 0; members[i] != NULL && !g->known; ++i) {
+        json_object_set_new(json, members[i], json_null());
+    }
     if (!g->known) {
-        json_object_set_new(json, "outbox", json_null());
-        json_object_set_new(json, "dead_letters", json_null());
-        json_object_set_new(json, "reminders", json_null());
         return;
     }
     json_object_set_new(json, "outbox", json_pack(
         "{s:I,s:f,s:I}", "depth", (json_int_t)g->outbox.events,
         "oldest_seconds", g->outbox.oldest_seconds, "retrying",
         (json_int_t)g->retrying));
+    json_object_set_new(json, "retries", retries_json(req, g));
     json_object_set_new(json, "dead_letters", json_pack(
         "{s:I,s:I,s:I}", "open", (json_int_t)g->letters.open, "redriven",
         (json_int_t)g->letters.redriven, "discarded",
         (json_int_t)g->letters.discarded));
+    json_object_set_new(json, "open_letters", groups_json(req, g));
     json_object_set_new(json, "reminders", json_pack(
         "{s:I,s:I,s:I,s:o}", "scheduled", (json_int_t)g->reminders, "due",
         (json_int_t)g->reminders_due, "due_within_an_hour",
@@ -225,7 +266,8 @@ static int answer_json(te_req_t *req, const te_status_t *status)
     json_object_set_new(json, "published", published_json());
     json_object_set_new(json, "deliveries", deliveries_json());
     json_object_set_new(json, "last_hour", hour_json(status));
-    return te_reply_json(req, HTTP_OK, json);
+    te_json_keep(req->pool, json);
+    return te_reply_text(req, HTTP_OK, te_json_brief(req->pool, json));
 }
 
 /* --- the route --------------------------------------------------------- */

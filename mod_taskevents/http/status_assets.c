@@ -109,6 +109,7 @@ const char te_status_style[] =
     ".grid { stroke: var(--line); stroke-width: 1; }\n"
     ".l0 { stroke: var(--accent); stroke-width: 1.6; }\n"
     ".l1 { stroke: var(--second); stroke-width: 1.4; }\n"
+    ".dot { stroke-width: 4; }\n"
     ".plot .a0 { fill: var(--accent); opacity: .12; }\n"
     ".top, .none { position: absolute; margin: 0; font-size: 11.5px; color: va"
     "r(--soft); }\n"
@@ -151,6 +152,7 @@ const char te_status_style[] =
     ".facts dt, .facts dd { padding: 5px 14px; border-top: 1px solid var(--lin"
     "e); margin: 0; }\n"
     ".facts dt { color: var(--soft); }\n"
+    ".tiles a { color: inherit; }\n"
     ".pair { display: grid; grid-template-columns: minmax(340px, 2fr) 3fr; gap"
     ": 16px; align-items: start; }\n"
     ".pair > * { min-width: 0; }\n"
@@ -196,6 +198,7 @@ const char te_status_style[] =
     "nav { order: 3; flex-basis: 100%; }\n"
     "nav a { padding: 7px 10px 8px 0; }\n"
     ".tiles { grid-template-columns: 1fr 1fr; }\n"
+    ".tiles > div:last-child:nth-child(odd) { grid-column: span 2; }\n"
     ".two, .pair, .charts { grid-template-columns: minmax(0, 1fr); }\n"
     "table.rows, .rows tbody, .rows tr, .rows td { display: block; }\n"
     ".rows thead { position: absolute; width: 1px; height: 1px; overflow: hidd"
@@ -209,9 +212,8 @@ const char te_status_style[] =
     ".rows td > * { justify-self: start; }\n"
     ".wide, .text { min-width: 0; }\n"
     ".word { white-space: normal; }\n"
-    ".facts { grid-template-columns: 1fr; }\n"
-    ".facts dt { padding-bottom: 0; }\n"
-    ".facts dd { padding-top: 0; border: 0; }\n"
+    ".facts { grid-template-columns: minmax(6em, max-content) 1fr; }\n"
+    ".facts dd { min-width: 0; padding-left: 0; }\n"
     "}\n"
     "@media print { nav, #live, .filter, .acts { display: none; } }\n";
 
@@ -297,7 +299,7 @@ const char te_status_script[] =
     "}());\n";
 
 const char te_status_policy[] =
-    "default-src 'none'; style-src 'sha256-A3Gu+hG9hfOhTqcA1WKSczfaKWwSwmEGh57"
-    "N9zaGaT8='; script-src 'sha256-8QJ3wEnUb0cog8xqofrg4oVEvrFNvUc9tRLSabdOyr"
+    "default-src 'none'; style-src 'sha256-gJS3uqOyvDnRw+8x5Digi1pNjEZseOoi62I"
+    "xlDDdhUM='; script-src 'sha256-8QJ3wEnUb0cog8xqofrg4oVEvrFNvUc9tRLSabdOyr"
     "U='; img-src data:; connect-src 'self'; form-action 'self'; base-uri 'non"
     "e'; frame-ancestors 'none'";

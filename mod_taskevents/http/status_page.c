@@ -150,7 +150,7 @@ static void put_verdict(const view_t *v)
 {
     static const char *const classes[] = {"good", "warn", "bad"};
     static const char *const titles[] = {"All is well", "Worth a look",
-                                         "Out of order"};
+                                         "Something is wrong"};
     findings_t f = {WELL, apr_array_make(v->req->pool, 8,
                                          sizeof(const char *))};
     int i;
@@ -203,6 +203,17 @@ static const char *reminders_more(const view_t *v)
                                                v, g->reminder_next))));
 }
 
+static const char *letters_more(const view_t *v)
+{
+    apr_pool_t *p = v->req->pool;
+    const te_dead_letter_counts_t *n = &v->glance->letters;
+
+    return !v->glance->known ? ""
+           : apr_psprintf(p, "open; %s redriven, %s discarded",
+                          te_page_count(p, n->redriven),
+                          te_page_count(p, n->discarded));
+}
+
 static void put_tiles(const view_t *v)
 {
     static const char *const hows[] = {"", "warn", "bad"};
@@ -223,12 +234,10 @@ static void put_tiles(const view_t *v)
                            NULL));
     tile(v, "Tried again", g->retrying > 0 ? "warn" : "",
          count_or_dash(v, g->retrying), "events that failed");
-    tile(v, "Dead letters", g->letters.open > 0 ? "warn" : "",
-         count_or_dash(v, g->letters.open),
-         !g->known ? "" : apr_psprintf(p, "open; %s redriven, %s discarded",
-                                       te_page_count(p, g->letters.redriven),
-                                       te_page_count(p,
-                                                     g->letters.discarded)));
+    te_html_put(v->html, "<div><dt>Dead letters</dt><dd class=\"%s\">"
+                "<a id=\"open\" href=\"%s/dead-letters?state=open\">%s</a>"
+                "</dd><dd>%s</dd></div>", g->letters.open > 0 ? "warn" : "",
+                v->at, count_or_dash(v, g->letters.open), letters_more(v));
     tile(v, "Reminders due", "", count_or_dash(v, g->reminders_due),
          reminders_more(v));
     tile(v, "PostgreSQL", v->status->database ? "bad" : "",

@@ -41,6 +41,7 @@ TCase *letters_tests(void);
 TCase *heads_tests(void);
 TCase *jobs_tests(void);
 TCase *reminders_tests(void);
+TCase *sampler_tests(void);
 TCase *sweep_tests(void);
 TCase *tasks_tests(void);
 

@@ -68,34 +68,36 @@ class Driver:
 class Browser:
     """One browser of its own, with a fresh profile."""
 
-    def __init__(self, driver, width=1280, height=900, script=True,
-                 dark=False, phone=False):
+    def __init__(self, driver, script=True):
         arguments = [
             "--headless=new", "--disable-gpu", "--disable-dev-shm-usage",
             "--no-first-run", "--disable-background-networking",
-            "--disable-extensions", f"--window-size={width},{height}"]
-        if os.geteuid() == 0:
-            arguments.append("--no-sandbox")
+            "--disable-extensions", "--window-size=1280,900",
+            # root and containers have none, and the pages are our own
+            "--no-sandbox"]
         options = {"args": arguments, "prefs": {}}
         if not script:
             options["prefs"][
                 "profile.managed_default_content_settings.javascript"] = 2
-        if phone:
-            options["mobileEmulation"] = {"deviceMetrics": {
-                "width": width, "height": height, "pixelRatio": 2}}
         session = call(f"{driver.url}/session", "POST", {"capabilities": {
             "alwaysMatch": {"browserName": "chrome",
                             "goog:chromeOptions": options,
                             "goog:loggingPrefs": {"browser": "ALL"}}}})
         self.at = f"{driver.url}/session/{session['sessionId']}"
+        self.like()
+
+    def like(self, dark=False, phone=None):
+        """From now on as with these preferences, on a screen of this width."""
         self.command("Emulation.setEmulatedMedia", features=[
             {"name": "prefers-color-scheme",
              "value": "dark" if dark else "light"}])
+        if phone:
+            self.command("Emulation.setDeviceMetricsOverride", width=phone,
+                         height=2 * phone, deviceScaleFactor=2, mobile=True)
+        else:
+            self.command("Emulation.clearDeviceMetricsOverride")
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
+    def close(self):
         call(self.at, "DELETE")
 
     def command(self, name, **params):
@@ -140,20 +142,23 @@ class Browser:
                 self.post("se/log", type="browser")
                 if entry["level"] in ("SEVERE", "WARNING")]
 
-    def screenshot(self, name=None):
-        """PNG of the whole page, kept as NAME.png where the tests say."""
-        size = self.command("Page.getLayoutMetrics")["cssContentSize"]
-        data = base64.b64decode(self.command(
-            "Page.captureScreenshot", format="png",
-            captureBeyondViewport=True,
-            clip={"x": 0, "y": 0, "width": size["width"],
-                  "height": min(size["height"], 6000), "scale": 1})["data"])
+    def keep(self, name):
+        """The whole page as NAME.png, where the tests are told to."""
         folder = os.environ.get("TASKEVENTS_SCREENSHOTS")
-        if name and folder:
+        if folder:
+            size = self.command("Page.getLayoutMetrics")["cssContentSize"]
             os.makedirs(folder, exist_ok=True)
             with open(f"{folder}/{name}.png", "wb") as file:
-                file.write(data)
-        return data
+                file.write(self.picture(size["width"],
+                                        min(size["height"], 6000)))
+
+    def picture(self, width, height):
+        """PNG of the page's upper left part."""
+        return base64.b64decode(self.command(
+            "Page.captureScreenshot", format="png",
+            captureBeyondViewport=True,
+            clip={"x": 0, "y": 0, "width": width, "height": height,
+                  "scale": 1})["data"])
 
 
 class Element:

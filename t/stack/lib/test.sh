@@ -2,11 +2,11 @@
 # shellcheck disable=SC2034  # read by the other parts
 # The suites of ./dev test.
 
-SUITES=(build unit migrations events api docs sanitize dist stack faults)
+SUITES=(build unit migrations events api docs browser sanitize dist stack faults)
 # All of them, in the order in which a failure is cheapest. The tests of the
 # stack mostly wait, so those behind the bar run beside them. And the tests of
 # the API run once, with the sanitizers.
-WHOLE=(build unit 'stack|migrations events docs dist' sanitize api faults)
+WHOLE=(build unit 'stack|migrations events docs browser dist' sanitize api faults)
 
 TEST="$WORK/test"
 
@@ -226,6 +226,16 @@ suite_docs() {
         "TASKEVENTS_STATUS_URL=$(RUN="$TEST/live" httpd_url)/taskevents-status" \
         "TASKEVENTS_DSN=$(RUN="$TEST/live" db_dsn)" \
         t/docs/run "$WORK/build-gcc"
+}
+
+# The status page in headless Chromium. TASKEVENTS_SCREENSHOTS=FOLDER keeps
+# pictures of its pages.
+suite_browser() {
+    install_packages "${PACKAGES_BROWSER[@]}"
+    live_service
+    TASKEVENTS_STATUS_URL="$(RUN="$TEST/live" httpd_url)/taskevents-status" \
+        TASKEVENTS_DSN=$(RUN="$TEST/live" db_dsn) \
+        timeout --foreground 300 python3 "$ROOT/t/browser/status.py"
 }
 
 sanitized_build() {
