@@ -38,6 +38,7 @@
 #include "http/reply.h"
 #include "http/router.h"
 #include "http/sections.h"
+#include "http/server_status.h"
 #include "http/status.h"
 
 #define CLOSE_WAIT apr_time_from_sec(3)
@@ -555,6 +556,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(after_response, NULL, NULL, APR_HOOK_MIDDLE);
     te_access_register(p);
+    te_server_status_register(p);
 }
 
 module AP_MODULE_DECLARE_DATA taskevents_module = {

@@ -156,7 +156,7 @@ static json_t *child_json(te_req_t *req, const te_child_t *child)
         "{s:i,s:i,s:o,s:s,s:i,s:o,s:{s:i,s:i,s:i,s:i}}", "child",
         child->number, "pid", (int)child->pid, "since",
         time_or_null(req, child->since), "breaker",
-        te_status_breaker(child->breaker), "shards", child->shards,
+        te_child_breaker(child->breaker), "shards", child->shards,
         "threads", threads, "pool", "used", child->connections_used, "idle",
         child->connections_idle, "max", child->connections_max, "waiting",
         child->waiting);
@@ -260,7 +260,7 @@ static int answer_json(te_req_t *req, const te_status_t *status)
     json_object_set_new(json, "transport", json_string(
         req->settings->transport == TE_TRANSPORT_LOCAL ? "local" : "dapr"));
     json_object_set_new(json, "breaker", json_string(
-        te_status_breaker(status->breaker)));
+        te_child_breaker(status->breaker)));
     add_glance(req, json, status);
     add_children(req, json, status);
     json_object_set_new(json, "published", published_json());

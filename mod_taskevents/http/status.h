@@ -48,13 +48,10 @@ typedef struct te_pools_t {
 
 te_pools_t te_status_pools(const te_status_t *status);
 
-/* A thread that gave no sign of life for a while, as seconds since the last
- * one; 0: it did, or there is none. */
+/* For how many seconds a thread that is late gave no sign of life; 0: it is
+ * not, or there is none. */
 double te_status_silence(const te_status_t *status, const te_child_t *child,
                          te_thread_e thread);
-
-/* "closed", "half-open" or "open". */
-const char *te_status_breaker(int breaker);
 
 /* Look at it. Always works: what is not to be had is said. */
 const te_status_t *te_status_look(te_req_t *req);

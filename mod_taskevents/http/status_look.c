@@ -12,10 +12,6 @@
 #include "../base/metrics.h"
 #include "../base/version.h"
 
-/* A healthy thread tells that it goes on every second, or after what it was
- * at: a slow statement, a slow answer. */
-#define SILENCE apr_time_from_sec(30)
-
 static te_db_err_e look(te_db_t *db, te_req_t *req, void *data, int again)
 {
     te_status_t *status = data;
@@ -78,15 +74,8 @@ double te_status_silence(const te_status_t *status, const te_child_t *child,
 {
     apr_time_t beat = child->beats[thread];
 
-    return beat == 0 || status->now - beat < SILENCE
-               ? 0 : (double)(status->now - beat) / APR_USEC_PER_SEC;
-}
-
-const char *te_status_breaker(int breaker)
-{
-    static const char *const names[] = {"closed", "half-open", "open"};
-
-    return names[breaker];
+    return te_thread_is_late(beat, status->now)
+               ? (double)(status->now - beat) / APR_USEC_PER_SEC : 0;
 }
 
 /* Read from memory that others write: a number that is none is no state. */

@@ -225,7 +225,7 @@ static void put_tiles(const view_t *v)
     te_html_put(v->html, "<section><dl class=\"tiles\">");
     tile(v, "Transport", hows[v->status->breaker],
          is_local(v) ? "local" : "dapr",
-         apr_pstrcat(p, "breaker ", te_status_breaker(v->status->breaker),
+         apr_pstrcat(p, "breaker ", te_child_breaker(v->status->breaker),
                      NULL));
     tile(v, "Outbox", old ? "bad" : "", count_or_dash(v, g->outbox.events),
          !g->known ? "" : g->outbox.events == 0 ? "nothing waits"
@@ -376,7 +376,7 @@ static void put_child(const view_t *v, const te_child_t *child)
     te_html_put(v->html, "<td data-label=\"Breaker\"><span class=\"tag %s\">"
                 "%s</span></td><td class=\"n\" data-label=\"Shards held\">"
                 "%d</td>", hows[child->breaker],
-                te_status_breaker(child->breaker), child->shards);
+                te_child_breaker(child->breaker), child->shards);
     put_beat(v, child, TE_THREAD_CHORES, "Chores");
     put_beat(v, child, TE_THREAD_OUTSIDE, "Outside");
     te_html_put(v->html, "<td class=\"n\" data-label=\"Connections\">%d / %d"

@@ -2,6 +2,7 @@
 use strict;
 use warnings;
 use utf8;
+use File::Temp ();
 use Test::More;
 use TaskEvents::Test;
 use TaskEvents::Metrics;
@@ -82,7 +83,7 @@ ok wait_for(sub {
 is_deeply [grep { $_ != 16 } $now->values('taskevents_db_connections_max')], [], 'the size of the pools is told';
 my $used = 0;
 $used += $_ for $now->values('taskevents_db_connections', state => 'used');
-is $used, 1, 'of their connections the one that asks for this is used';
+is $used, 0, 'of their connections none is used when all is quiet';
 my $idle = 0;
 $idle += $_ for $now->values('taskevents_db_connections', state => 'idle');
 cmp_ok $idle, '>=', 1, '… and others are idle';
@@ -100,8 +101,20 @@ my $series = create($u, title => 'again and again', is_recurring => \1, recurrin
 is request(POST => "/api/$u/tasks/$series->{id}/complete", as => $u)->{status}, 200, 'a recurring task is completed';
 ok wait_for(sub { counted('taskevents_effects_total', effect => 'occurrence') > $effects{occurrence} }, 20),
     'that the next one is made is counted';
-ok wait_for(sub { counted('taskevents_effects_total', effect => 'reminder') >= $effects{reminder} + 2 }, 20),
-    'and that reminders were scheduled';
+ok wait_for(sub { counted('taskevents_effects_total', effect => 'reminder') > $effects{reminder} }, 20),
+    'and that it has a reminder';
+
+# --- what Prometheus' own checker says
+
+SKIP: {
+    skip 'TASKEVENTS_PROMTOOL names no promtool', 2 if !$ENV{TASKEVENTS_PROMTOOL};
+    my $file = File::Temp->new;
+    print $file $get->()->{body};
+    close $file;
+    my $said = qx("$ENV{TASKEVENTS_PROMTOOL}" check metrics < "$file" 2>&1);
+    is $?, 0, 'promtool can read it';
+    is $said, '', '… and has no objection';
+}
 
 # --- what the database keeps
 

@@ -191,7 +191,8 @@ api_tests() { # BUILD [VARIABLE=VALUE...]
     shift
     mkdir -p "$roots"
     give "$roots"
-    as_tester env "TASKEVENTS_TEST_DIR=$roots" "$@" t/api/run "$build"
+    as_tester env "TASKEVENTS_TEST_DIR=$roots" "TASKEVENTS_PROMTOOL=$(promtool_program)" \
+        "$@" t/api/run "$build"
 }
 
 suite_api() {
@@ -225,6 +226,7 @@ suite_docs() {
         "TASKEVENTS_TOKEN=$(TASKEVENTS_RUN="$TEST/live" "$ROOT/dev" token alice)" \
         "TASKEVENTS_STATUS_URL=$(RUN="$TEST/live" httpd_url)/taskevents-status" \
         "TASKEVENTS_DSN=$(RUN="$TEST/live" db_dsn)" \
+        "TASKEVENTS_PROMTOOL=$(promtool_program)" \
         t/docs/run "$WORK/build-gcc"
 }
 
