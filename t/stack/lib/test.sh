@@ -230,10 +230,10 @@ suite_docs() {
         t/docs/run "$WORK/build-gcc"
 }
 
-# The status page in headless Chromium. TASKEVENTS_SCREENSHOTS=FOLDER keeps
-# pictures of its pages.
+# The status page in headless Chromium, Debian's or one whose chromedriver is on
+# the PATH. TASKEVENTS_SCREENSHOTS=FOLDER keeps pictures of its pages.
 suite_browser() {
-    install_packages "${PACKAGES_BROWSER[@]}"
+    command -v chromedriver >/dev/null || install_packages "${PACKAGES_BROWSER[@]}"
     live_service
     TASKEVENTS_STATUS_URL="$(RUN="$TEST/live" httpd_url)/taskevents-status" \
         TASKEVENTS_DSN=$(RUN="$TEST/live" db_dsn) \
