@@ -179,6 +179,14 @@ static te_db_err_e publish(te_publisher_t *pub)
     return err;
 }
 
+/* The child may live on for a while, until its last request is answered. */
+static void tell_end(void)
+{
+    tell_held(0);
+    te_metric_set(TE_METRIC_BREAKER_STATE, NULL, 0);
+    te_thread_ended(TE_THREAD_PUBLISHER);
+}
+
 /* --- the thread -------------------------------------------------------- */
 
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
@@ -199,8 +207,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
         wait_for_bell(pub);
     }
     te_db_close(pub->db);
-    tell_held(0);
-    te_thread_ended(TE_THREAD_PUBLISHER);
+    tell_end();
     return NULL;                /* not apr_thread_exit: it leaves the stack
                                  * by force, which sanitizers cannot follow */
 }

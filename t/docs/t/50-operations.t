@@ -132,6 +132,13 @@ SKIP: {
     ok($content, 'Prometheus can read what the dashboard asks') or diag($said);
 }
 
+# --- mod_status ------------------------------------------------------------------------
+
+my $section = read_file(src() . '/mod_taskevents/http/server_status.c');
+my %line = map { $_ => 1 } $section =~ /(TaskEvents\w+): /g, map { "TaskEvents$_" } $section =~ /\{"([A-Z]\w+)", "/g;
+my %told = map { $_ => 1 } map { /`(TaskEvents\w+)`/g } $reference =~ /^\| (`TaskEvents[^|]*) \|/mg;
+is_deeply([sort keys %told], [sort keys %line], 'each line of mod_status for programs is explained, and no other');
+
 # --- the runbook ---------------------------------------------------------------------
 
 my ($entries) = $runbook =~ /^## Alerts$(.*?)^## /ms;

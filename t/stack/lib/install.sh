@@ -86,9 +86,10 @@ promtool_program() {
         rm -rf "$CACHE/prometheus"
         mv "$dir/prometheus" "$CACHE/prometheus"
         rm -rf "$dir"
-        chmod -R a+rX "$CACHE/prometheus"
     fi
-    printf '%s\n' "$found"
+    # where the tests' user can reach it
+    cp -u "$found" "$WORK/promtool"
+    printf '%s\n' "$WORK/promtool"
 }
 
 # Sets PGBIN to the newest server's programs.
