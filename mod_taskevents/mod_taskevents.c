@@ -29,6 +29,7 @@
 #include "core/alert.h"
 #include "core/forget.h"
 #include "core/jobs.h"
+#include "core/schema.h"
 #include "core/sweep.h"
 #include "http/access.h"
 #include "http/app.h"
@@ -37,6 +38,7 @@
 #include "http/reply.h"
 #include "http/router.h"
 #include "http/sections.h"
+#include "http/server_status.h"
 #include "http/status.h"
 
 #define CLOSE_WAIT apr_time_from_sec(3)
@@ -321,6 +323,7 @@ static const te_chore_t chores[] = {
     {"tidy", apr_time_from_sec(60), TE_CHORE_LOCK_TIDY, te_tidy,
      te_tidy_create},
     {"sweep", apr_time_from_sec(1), TE_CHORE_LOCK_SWEEP, te_sweep, NULL},
+    {"schema", apr_time_from_sec(5), 0, te_schema_look, NULL},
 };
 
 /* What calls others, who may be slow: apart from what is done in the
@@ -394,6 +397,7 @@ static apr_status_t start_child(apr_pool_t *pchild, te_app_t *starting)
     }
     rv = te_chores_start(&starting->chores, chores,
                          (int)(sizeof chores / sizeof chores[0]),
+                         TE_THREAD_CHORES,
                          starting->settings, starting->db,
                          starting->publisher, pchild);
     if (rv != APR_SUCCESS) {
@@ -401,6 +405,7 @@ static apr_status_t start_child(apr_pool_t *pchild, te_app_t *starting)
     }
     return te_chores_start(&starting->outside_chores, outside_chores,
                            count_outside_chores(starting->settings),
+                           TE_THREAD_OUTSIDE,
                            starting->settings, starting->db,
                            starting->publisher, pchild);
 }
@@ -551,7 +556,7 @@ static int serve(request_rec *r)
     req.conf = te_server_conf(r->server);
     req.app = te_app();
     if (req.app == NULL) {
-        return te_reply_unavailable(&req);
+        return te_reply_unavailable(&req, TE_DB_AWAY);
     }
     req.settings = req.app->settings;
     req.match = strcmp(r->handler, TE_STATUS_HANDLER) == 0
@@ -644,6 +649,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(after_response, NULL, before, APR_HOOK_MIDDLE);
     te_access_register(p);
+    te_server_status_register(p);
 }
 
 module AP_MODULE_DECLARE_DATA taskevents_module = {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/children.h"
 #include "../base/log.h"
 #include "../base/metrics.h"
 #include "../base/timefmt.h"
@@ -184,13 +185,15 @@ static te_db_err_e not_taken(te_drain_t *d, const te_sending_t *s, int alone)
 
 /* --- waves ------------------------------------------------------------- */
 
-static void tell_breaker(const te_drain_t *d)
+/* A long outbox takes many rounds: each is a sign of life. */
+static void tell_state(const te_drain_t *d)
 {
     static const apr_uint64_t numbers[] = {
         [TE_BREAKER_CLOSED] = 0, [TE_BREAKER_HALF_OPEN] = 1,
         [TE_BREAKER_OPEN] = 2};
 
-    te_metric_set(TE_METRIC_BREAKER_STATE, numbers[d->breaker->state]);
+    te_metric_set(TE_METRIC_BREAKER_STATE, NULL, numbers[d->breaker->state]);
+    te_thread_beat(TE_THREAD_PUBLISHER);
 }
 
 static void count(const wave_t *wave)
@@ -201,6 +204,7 @@ static void count(const wave_t *wave)
     for (i = 0; i < wave->n; ++i) {
         const te_sending_t *s = &wave->sendings[i];
 
+        te_metric_add(TE_METRIC_PUBLISH_ATTEMPTS, s->row->type, NULL);
         switch (s->result) {
         case TE_SENT_ACCEPTED:
         case TE_SENT_SETTLED:
@@ -255,7 +259,7 @@ static void note_transport(te_drain_t *d, int works, const char *error)
     if (!works) {
         tell_outage(d, error);
     }
-    tell_breaker(d);
+    tell_state(d);
 }
 
 static int count_taken(const wave_t *wave)
@@ -442,7 +446,7 @@ static te_db_err_e read_heads(te_drain_t *d, const char *shards,
 {
     int probing = d->breaker->state == TE_BREAKER_HALF_OPEN;
 
-    tell_breaker(d);
+    tell_state(d);
     apr_pool_clear(d->pool);
     te_db_renew(d->db, BUDGET);
     return te_heads_read(d->heads, shards, probing ? 1 : STREAMS_PER_READ,

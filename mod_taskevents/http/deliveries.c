@@ -123,7 +123,7 @@ static int deliver_one(te_req_t *req, te_delivery_t *delivery,
 /* Nothing can be expected of the next one either. */
 static int is_outage(te_db_err_e err)
 {
-    return err == TE_DB_AWAY || err == TE_DB_LOST;
+    return err == TE_DB_AWAY || err == TE_DB_OLD || err == TE_DB_LOST;
 }
 
 /* Whose turn it is to wait when this one fails. */

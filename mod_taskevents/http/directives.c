@@ -27,6 +27,7 @@ static te_process_conf_t *process_defaults(apr_pool_t *p)
     te_process_conf_t *process = apr_pcalloc(p, sizeof *process);
     te_settings_t *settings = &process->settings;
 
+    settings->db.schema_needed = TE_SCHEMA_NEEDED;
     settings->db.min = 1;
     settings->db.keep = 4;
     settings->db.max = 16;
@@ -48,6 +49,7 @@ static te_process_conf_t *process_defaults(apr_pool_t *p)
     settings->reminder_lead = apr_time_from_sec(24 * 3600);
     settings->jobs = -1;
     process->loose_files = apr_array_make(p, 2, sizeof(const char *));
+    settings->bulk = TE_BULK_REMINDERS;
     return process;
 }
 
@@ -426,12 +428,23 @@ static const char *set_breaker(cmd_parms *cmd, void *dir,
     return NULL;
 }
 
-static const char *set_bulk_subscribe(cmd_parms *cmd, void *dir, int on)
+static const char *set_bulk_subscribe(cmd_parms *cmd, void *dir,
+                                      const char *arg)
 {
+    static const char *const words[] = {
+        [TE_BULK_NONE] = "off", [TE_BULK_REMINDERS] = "reminders",
+        [TE_BULK_ALL] = "on"};
+    te_bulk_e bulk;
+
     (void)dir;
     MAIN_ONLY(cmd);
-    settings_of(cmd)->bulk_subscribe = on;
-    return NULL;
+    for (bulk = TE_BULK_NONE; bulk <= TE_BULK_ALL; ++bulk) {
+        if (ap_cstr_casecmp(arg, words[bulk]) == 0) {
+            settings_of(cmd)->bulk = bulk;
+            return NULL;
+        }
+    }
+    return refuse(cmd, arg, "On, Reminders or Off");
 }
 
 static const char *set_catch_up(cmd_parms *cmd, void *dir, const char *arg)
@@ -607,8 +620,9 @@ const command_rec te_directives[] = {
                   RSRC_CONF, "most events of one request (256)"),
     AP_INIT_TAKE2("TaskEventsBreaker", set_breaker, NULL, RSRC_CONF,
                   "failures in a row that open it, and its cool-down (5 1s)"),
-    AP_INIT_FLAG("TaskEventsBulkSubscribe", set_bulk_subscribe, NULL,
-                 RSRC_CONF, "On: events are delivered in batches (Off)"),
+    AP_INIT_TAKE1("TaskEventsBulkSubscribe", set_bulk_subscribe, NULL,
+                  RSRC_CONF, "which events are delivered in batches: On, "
+                  "Reminders or Off (Reminders)"),
     AP_INIT_TAKE1("TaskEventsCatchUp", set_catch_up, NULL, RSRC_CONF,
                   "Each or Skip: overdue occurrences (Each)"),
     AP_INIT_TAKE1("TaskEventsReminderLead", set_reminder_lead, NULL,

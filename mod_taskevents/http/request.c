@@ -395,7 +395,7 @@ int te_request_work_or(te_req_t *req, te_shortcut_fn *shortcut,
                          "The server met a fault of its own.");
     }
     else {
-        te_reply_unavailable(req);
+        te_reply_unavailable(req, err);
     }
     return 0;
 }
