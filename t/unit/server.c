@@ -107,7 +107,9 @@ static int reply(connection_t *c, const asked_t *asked)
     n = a.status == 204
             ? snprintf(head, sizeof head, "HTTP/1.1 204 No Content\r\n\r\n")
             : snprintf(head, sizeof head, "HTTP/1.1 %d Said\r\n"
-                       "Content-Length: %zu\r\n\r\n", a.status, size);
+                       "%sContent-Length: %zu\r\n\r\n", a.status,
+                       a.status / 100 == 3 ? "Location: /elsewhere\r\n" : "",
+                       size);
     write_all(c->fd, head, (size_t)n);
     write_all(c->fd, a.body, size);
     return 1;

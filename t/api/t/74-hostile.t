@@ -151,6 +151,13 @@ for my $chunked (0, 1) {
     like $a->{status}, qr/^4(?:00|13)$/, "what unpacks to more than the cap is refused ($a->{status})";
     cmp_ok time - $began, '<', 10, '… without unpacking all of it';
 }
+# what is over the cap is refused at once, not at its end, which never comes
+for my $case (['as it is', '', 'x' x 70_000], ['packed', "Content-Encoding: gzip\r\n", substr $zipped, 0, 30_000]) {
+    my ($name, $header, $bytes) = @$case;
+    my $text = talk("POST /api/alice/notifications/read HTTP/1.1\r\nHost: x\r\nAuthorization: " . basic('alice') . "\r\n$json${header}Transfer-Encoding: chunked\r\n\r\n"
+        . sprintf("%x\r\n", length $bytes) . "$bytes\r\n", vhost => $port, wait => 10);
+    like +(statuses($text))[0] // '', $name eq 'packed' ? qr/^4(?:00|13)$/ : qr/^413$/, "a body that goes on and on is cut off at the cap, $name" or diag substr $text, 0, 300;
+}
 is request(POST => '/api/alice/notifications/read', vhost => $port, headers => [Authorization => basic('alice'), 'Content-Encoding' => 'gzip'], body => Compress::Zlib::memGzip('{}'))->{status}, 200, 'what unpacks to little is read';
 is_problem(request(POST => '/api/alice/tasks', @alice, json => { title => 'x', tags => [('t') x 15_000] }), 422, 'fifteen thousand tags', qr{^#/tags});
 is_problem(request(POST => '/api/alice/tasks', @alice, body => '{' . join(',', map { qq("m$_":1) } 1 .. 4000) . '}'), 422, 'four thousand members', '#/m1');
