@@ -32,6 +32,7 @@ bench_metrics() {
     [[ -z $write || -z $only$same ]] || die "--write writes the whole table"
     bench_uncounted "$same"
     bench_start
+    bench_counting >"$RUN/results"
     bench_metrics_run
     "$BENCH/report-metrics" "$RUN/results" "$([[ -z $write ]] || printf %s "$ROOT/docs/performance.md")"
 }
@@ -59,10 +60,21 @@ bench_uncounted() { # SAME
         "$BENCH/uncounted.c" "${wraps[@]}" "-Wl,--version-script=$WORK/uncounted/exported" "${needed[@]}"
 }
 
+# What a request counts, by itself: the least disturbed figure.
+bench_counting() {
+    local threads
+    # shellcheck disable=SC2046  # lists of options
+    "${CC:-cc}" -O2 $(apr-1-config --includes --cppflags) -o "$RUN/counting" "$BENCH/counting.c" \
+        "$WORK/build/mod_taskevents/base/.libs/metrics.o" $(apr-1-config --link-ld) -lpthread
+    for threads in 1 2; do
+        printf 'counting%d %s\n' "$threads" "$("$RUN/counting" "$threads")"
+    done
+}
+
 bench_metrics_run() {
     local what first second round name whats=(get post_local)
     [[ -z $only ]] || whats=("$only")
-    printf '%s\n' "seconds $seconds" "clients ${clients[0]}" >"$RUN/results"
+    printf '%s\n' "seconds $seconds" "clients ${clients[0]}" >>"$RUN/results"
     for what in "${whats[@]}"; do
         for name in local other_local; do
             bench_empty "$name"
@@ -84,7 +96,7 @@ bench_nanoseconds() { # PART
     local pid
     for pid in $(tree_of "$(part_pid "$1")"); do
         cat "/proc/$pid/task/"*/schedstat 2>/dev/null || true
-    done | awk '{ n += $1 } END { printf "%d\n", n }'
+    done | awk '{ n += $1 } END { printf "%.0f\n", n }'
 }
 
 # A line of the results: round, what, number, rate, bad, processor time of httpd

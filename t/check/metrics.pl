@@ -42,6 +42,12 @@ for my $label (qw(outcome reason stage state thread chore effect)) {
     push @wrong, map { "docs/metrics.md does not tell $label '$_'\n" }
         grep { $doc !~ /`\Q$_\E`/ } map { /"(\w+)"/g } @lists;
 }
+# the chores are such values
+my ($chores) = $code =~ /\{"chore", VALUES\(([^)]*)\)/;
+my $main = slurp("$src/mod_taskevents/mod_taskevents.c");
+my @chores = map { /^ +\{"(\w+)", apr_time/mg } $main =~ /^static const te_chore_t \w+\[\] = \{(.*?)^\};/msg;
+push @wrong, "no chores in mod_taskevents.c\n" if !@chores;
+push @wrong, map { "the chore '$_' is no value of the label chore in base/metrics.c\n" } grep { $chores !~ /"$_"/ } @chores;
 die @wrong if @wrong;
 printf "%d metrics\n", scalar keys %has;
 
