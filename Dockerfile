@@ -23,7 +23,7 @@ COPY configure.ac Makefile.am ./
 COPY mod_taskevents mod_taskevents/
 RUN autoreconf -fi \
     && ./configure --quiet CFLAGS='-O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2' \
-    && make -s -j"$(nproc)" \
+    && make -s -j"$(nproc)" mod_taskevents.la \
     && install -D -m 644 .libs/mod_taskevents.so /out/mod_taskevents.so
 
 # ---- the migrations -------------------------------------------------------------

@@ -1,5 +1,5 @@
-"""The stages of the Dockerfile, made by their own commands in trees of a clean
-Debian (debootstrap), as root of a mount namespace. What a stage installs first is
+"""The stages of the Dockerfile, made by their own commands in layers over a clean
+Debian (t/package/make-tree), as root of a mount namespace. What a stage installs first is
 kept for the machine; what it copies and builds is made each time."""
 import glob
 import hashlib
@@ -11,33 +11,13 @@ from dockerfile import stages
 from manifests import path
 
 CACHE = os.environ.get("TASKEVENTS_CACHE", "/nonexistent")
+TREE = os.environ.get("TASKEVENTS_IMAGE_TREE", "/nonexistent")
 WORK = os.environ.get("TASKEVENTS_IMAGE_WORK", "/nonexistent")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def sh(*words, **more):
     subprocess.run(words, check=True, **more)
-
-
-def mirror(codename):
-    """Where this machine has its packages from, if it is of that release."""
-    uris = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages",
-         "Component: main", f"Codename: {codename}"],
-        check=True, text=True, capture_output=True).stdout.split()
-    return uris[:1]
-
-
-def clean_tree(codename):
-    tree = f"{CACHE}/tree-plain-{codename}"
-    if not os.path.exists(f"{tree}/.made"):
-        shutil.rmtree(tree, ignore_errors=True)
-        sh("debootstrap", "--variant=minbase", codename, tree, *mirror(codename))
-        with open(f"{tree}/usr/sbin/policy-rc.d", "w", encoding="utf-8") as file:
-            file.write("#!/bin/sh\nexit 101\n")     # as in an image: nothing starts
-        os.chmod(f"{tree}/usr/sbin/policy-rc.d", 0o755)
-        open(f"{tree}/.made", "w", encoding="utf-8").close()
-    return tree
 
 
 def overlay(lower, upper, root):
@@ -69,13 +49,13 @@ def inside(root, command, env, folder="/"):
 
 
 class Image:
-    def __init__(self, name, codename, others=()):
+    def __init__(self, name, others=()):
         self.stage, self.name = stages()[name], name
         self.others = {other.name: other for other in others}
         self.root = f"{WORK}/{name}"
         self.log = f"{WORK}/{name}.log"
         first, *rest = self.stage.steps
-        lower = self.installed(first, clean_tree(codename))
+        lower = self.installed(first, TREE)
         overlay(lower, f"{WORK}/{name}.upper", self.root)
         furnish(self.root)
         for step in rest:

@@ -3,7 +3,8 @@
 Debian, make images that serve as they would in a pod: not root, nothing to
 write to, no capabilities. `./dev test k8s --long` runs it; it needs root.
 
-    TASKEVENTS_CACHE        where the clean tree and what is installed are kept
+    TASKEVENTS_IMAGE_TREE   a clean Debian
+    TASKEVENTS_CACHE        where what is installed over it is kept
     TASKEVENTS_IMAGE_WORK   an empty folder
     TASKEVENTS_IMAGE_PG     the folder of the socket of an empty database, its
                             port and the password of taskevents
@@ -24,7 +25,7 @@ if "--unshared" not in sys.argv:        # whatever is mounted goes when this end
     os.execvp("unshare", ["unshare", "--mount", sys.executable, __file__, "--unshared"])
 import tap
 from dockerfile import stages
-from image import WORK, Image
+from image import TREE, WORK, Image
 from manifests import path, read, tool
 
 SOCKET, PORT, PASSWORD = os.environ["TASKEVENTS_IMAGE_PG"].split()
@@ -33,17 +34,19 @@ DATABASE = {"PGHOST": "/postgres", "PGPORT": PORT, "PGUSER": "taskevents",
 # As `docker compose up` would run it, so that the examples for that fit.
 COMPOSE = json.loads(tool("compose", path("docker-compose.yml")))["services"]["httpd"]
 bases = {stage.base for stage in stages().values()}
-tap.ok(len(bases) == 1 and re.fullmatch(r"debian:12(\.\d+)?-slim", next(iter(bases))),
-       "every stage is on one Debian 12, the same that the tree is made of", bases)
+with open(f"{TREE}/etc/debian_version", encoding="utf-8") as file:
+    release = file.read().split(".")[0]
+tap.ok(len(bases) == 1 and re.fullmatch(rf"debian:{release}(\.\d+)?-slim", next(iter(bases))),
+       f"every stage is on Debian {release}, which the tree is", bases)
 
 
 # ---- the images ------------------------------------------------------------------------
 
 began = time.time()
 try:
-    build = Image("build", "bookworm")
-    migrations = Image("migrations", "bookworm")
-    httpd = Image("httpd", "bookworm", [build])
+    build = Image("build")
+    migrations = Image("migrations")
+    httpd = Image("httpd", [build])
 except subprocess.CalledProcessError as error:
     tap.ok(False, "the commands of the Dockerfile run", error)
     for name in os.listdir(WORK):

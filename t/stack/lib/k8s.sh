@@ -75,6 +75,8 @@ image_test() { # PYTHON
     local sockets
     ((EUID == 0)) || die "k8s --long needs root, for chroot and mounts"
     install_packages debootstrap iproute2
+    own_namespaces || die "k8s --long needs namespaces (unshare --mount --pid --net)"
+    tree plain -
     sockets=$(mktemp -d)
     give "$sockets"
     chmod 711 "$sockets"
@@ -88,7 +90,7 @@ unix_socket_permissions = 0777"
     db_recreate taskevents
     rm -rf "$TEST/image"
     mkdir -p "$TEST/image"
-    (cd "$ROOT" && TASKEVENTS_CACHE=$CACHE TASKEVENTS_IMAGE_WORK="$TEST/image" \
+    (cd "$ROOT" && TASKEVENTS_CACHE=$CACHE TASKEVENTS_IMAGE_TREE=$TREE TASKEVENTS_IMAGE_WORK="$TEST/image" \
         TASKEVENTS_IMAGE_PG="$sockets $(port postgres) $(secret pg-taskevents)" \
         timeout --foreground 1800 prove --timer --norc --exec "$1" t/k8s/long/*.t) || return
     part_stop postgres
