@@ -28,6 +28,7 @@ typedef struct te_wave_t {
     te_sending_t *sendings;
     te_line_t **lines;
     te_read_t **reads;
+    apr_time_t began;
 } te_wave_t;
 
 void te_lines_init(te_lines_t *lines, apr_pool_t *p);

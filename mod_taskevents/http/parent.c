@@ -45,7 +45,7 @@ void te_parent_watch(server_rec *s, void (*leave)(void))
     }
     if (alone_since == 0) {
         alone_since = apr_time_now();
-        ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s, "TE0017: httpd's parent "
+        ap_log_error(APLOG_MARK, APLOG_ALERT, 0, s, "TE0019: httpd's parent "
                      "process %d was killed; this child ends, and nobody "
                      "makes another: start httpd", (int)parent);
         leave();

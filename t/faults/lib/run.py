@@ -137,7 +137,7 @@ def is_bad(line, killed, disturbed):
     # child's parent was killed
     return bool(level) and not (
         disturbed and ("TE0401" in line and "(deadletter)" in line
-                       or "TE0017" in line))
+                       or "TE0019" in line))
 
 
 def minutes(default):
