@@ -37,6 +37,7 @@
 #include "http/directives.h"
 #include "http/metrics.h"
 #include "http/page.h"
+#include "http/parent.h"
 #include "http/reply.h"
 #include "http/router.h"
 #include "http/sections.h"
@@ -294,6 +295,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     (void)plog;
     log_server = s;
     te_log_to(log_to_httpd, httpd_wants);
+    te_parent_note();
     if (!any_engine(s)) {
         return OK;
     }
@@ -351,6 +353,19 @@ static int count_outside_chores(const te_settings_t *settings)
     int all = (int)(sizeof outside_chores / sizeof outside_chores[0]);
 
     return settings->alert_url != NULL ? all : all - 1;
+}
+
+/* A new httpd has publishers of its own. */
+static void leave_publishing(void)
+{
+    if (app != NULL) {
+        te_publisher_stop(app->publisher);
+    }
+}
+
+static void watch_parent(void)
+{
+    te_parent_watch(log_server, leave_publishing);
 }
 
 static apr_status_t end_child(void *data)
@@ -439,6 +454,7 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
         return;
     }
     app = starting;
+    te_chores_watch(starting->outside_chores, watch_parent);
 }
 
 static void child_stopping(apr_pool_t *pchild, int graceful)

@@ -13,6 +13,7 @@ struct te_http_client_t {
     CURL *easy[TE_HTTP_SIDE_BY_SIDE];
     char busy[TE_HTTP_SIDE_BY_SIDE];
     volatile apr_uint32_t stopping;
+    apr_time_t give_up;                 /* when all that runs is; 0: never */
 };
 
 typedef struct {
@@ -177,31 +178,48 @@ static int is_done(const te_http_batch_t *batch)
     return 1;
 }
 
-static void run_until_done(te_http_client_t *client,
-                           const te_http_batch_t *batch,
-                           apr_interval_time_t grace)
+/* @return the place of one that is done, or -1 */
+static int find_done(te_http_batch_t *const *batches, int n)
 {
-    apr_time_t give_up = 0;
-    int running = 1;
+    int i;
+
+    for (i = 0; i < n; ++i) {
+        if (batches[i] != NULL && is_done(batches[i])) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+int te_http_wait(te_http_client_t *client, te_http_batch_t *const *batches,
+                 int n, apr_interval_time_t grace)
+{
+    int place, running = 1;
 
     for (;;) {
         if (curl_multi_perform(client->multi, &running) != CURLM_OK) {
             break;
         }
         collect(client);
-        if (running == 0 || is_done(batch)) {
+        if ((place = find_done(batches, n)) >= 0) {
+            return place;
+        }
+        if (running == 0) {
             break;
         }
         if (apr_atomic_read32(&client->stopping)) {
             apr_time_t now = apr_time_now();
 
-            give_up = give_up ? give_up : now + grace;
-            if (now >= give_up) {
+            client->give_up = client->give_up ? client->give_up : now + grace;
+            if (now >= client->give_up) {
                 break;
             }
         }
         curl_multi_poll(client->multi, NULL, 0, 200, NULL);
     }
+    for (place = 0; place < n - 1 && batches[place] == NULL; ++place) {
+    }
+    return place;
 }
 
 static int free_place(te_http_client_t *client)
@@ -247,7 +265,7 @@ void te_http_end(te_http_client_t *client, te_http_batch_t *batch,
 {
     int i;
 
-    run_until_done(client, batch, grace);
+    te_http_wait(client, &batch, 1, grace);
     for (i = 0; i < batch->n; ++i) {
         transfer_t *t = &batch->transfers[i];
 

@@ -46,6 +46,11 @@ te_http_batch_t *te_http_begin(te_http_client_t *client,
                                te_http_request_t *requests, int n,
                                apr_interval_time_t timeout, apr_pool_t *p);
 
+/* Return when all requests of one of these batches (NULL: none) are at their
+ * end, or after te_http_client_stop and `grace` more. @return its place */
+int te_http_wait(te_http_client_t *client, te_http_batch_t *const *batches,
+                 int n, apr_interval_time_t grace);
+
 /* Return when each request of the batch has an answer, has failed or has had
  * its time. After te_http_client_stop, those still running get `grace` more
  * and then fail with status 0. */

@@ -28,6 +28,7 @@ struct te_chores_t {
     apr_thread_cond_t *bell;
     volatile apr_uint32_t rung;
     volatile apr_uint32_t stopping;
+    void (*volatile watch)(void);       /* NULL: nothing to watch */
     int was_away;
     unsigned int seed;
     te_frozen_t frozen;
@@ -142,6 +143,9 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     (void)thread;
     while (!is_stopping(c)) {
         te_thread_beat(c->told_as);
+        if (c->watch != NULL) {
+            c->watch();
+        }
         for (i = 0; i < c->n && !is_stopping(c); ++i) {
             if (c->due[i] <= apr_time_now()) {
                 run_chore(c, i);
@@ -202,6 +206,11 @@ apr_status_t te_chores_start(te_chores_t **out, const te_chore_t *chores,
     }
     *out = c;
     return apr_thread_create(&c->thread, NULL, run, c, p);
+}
+
+void te_chores_watch(te_chores_t *c, void (*watch)(void))
+{
+    c->watch = watch;
 }
 
 static void wake(te_chores_t *c)

@@ -10,38 +10,46 @@
 #include "../base/metrics.h"
 #include "../base/timefmt.h"
 
-#define STREAMS_PER_READ 1024
-#define EVENTS_PER_STREAM 16
+/* A look finds streams and their first events; more of each is read when few
+ * are left. Where there are more streams than one look finds, each has its
+ * turn: some events, and then the others. */
+#define STREAMS_PER_LOOK 1024
+#define STREAMS_MOST (2 * STREAMS_PER_LOOK)
+#define EVENTS_AT_FIRST 4
+#define EVENTS_OF_A_TURN 16
+#define STREAMS_PER_READ 128
+#define EVENTS_PER_READ 8
+#define FEW_EVENTS 4
+/* Of the time, a thirtieth for looking while others are on their way. */
+#define LOOK_SHARE 30
 #define BUDGET apr_time_from_sec(3)
 #define HOLD apr_time_from_sec(5)
-#define LANES 2
+#define LANES_MAX 4
+#define WAVE_WORTH 128          /* smaller ones are not divided */
 #define REFUSALS_MAX 3          /* of an event that is alone in its request */
 
-/* What was read, in the order in which it is sent. */
+/* A place for a wave on its way. */
 typedef struct {
-    int n;                              /* rows */
-    te_outbox_row_t *const *rows;
-    int *stream_of;                     /* a row's stream, counted from 0 */
-    int *place_of;                      /* a row's place in it */
-    int streams;
-    int deepest;                        /* longest stream */
-    char *stopped;                      /* per stream: no more for now */
-} reading_t;
-
-/* One event of each of several streams. */
-typedef struct {
-    int n;
-    te_sending_t *sendings;
-    int *streams;
-    apr_time_t began;
-} wave_t;
-
-/* Streams that are sent in step, wave after wave. */
-typedef struct {
-    int depth;                          /* of its next wave */
-    wave_t wave;
-    void *begun;                        /* that wave on its way; NULL: none */
+    apr_pool_t *pool;                   /* of the wave */
+    te_wave_t wave;
+    void *begun;                        /* NULL: none */
 } lane_t;
+
+struct te_flow_t {
+    te_lines_t lines;
+    lane_t lanes[LANES_MAX];
+    int under_way;                      /* waves */
+    apr_array_header_t *accepted;       /* rows that PostgreSQL is just told
+                                         * to forget, and where these are */
+    apr_array_header_t *reads;
+
+    int works;                          /* the transport does */
+    int progress;                       /* some row will not be read again as
+                                         * it was, in this round of reads */
+    int ended;                          /* there is no more to read */
+    int many;                           /* more streams than one look finds */
+    apr_time_t look_at;                 /* for streams, beside sending */
+};
 
 static int is_stopping(const te_drain_t *d)
 {
@@ -154,7 +162,7 @@ static te_db_err_e postpone(te_drain_t *d, const te_sending_t *s, int alone,
 {
     int attempts = s->row->attempts + 1;
     apr_interval_time_t wait =
-        d->transport->wait(attempts, (unsigned int)rand_r(d->seed));
+        d->transport->backoff(attempts, (unsigned int)rand_r(d->seed));
     te_db_err_e err;
 
     if (alone && wait > d->transport->longest_wait_alone) {
@@ -196,7 +204,7 @@ static void tell_state(const te_drain_t *d)
     te_thread_beat(TE_THREAD_PUBLISHER);
 }
 
-static void count(const wave_t *wave)
+static void count(const te_wave_t *wave)
 {
     apr_time_t now = apr_time_now();
     int i;
@@ -262,7 +270,7 @@ static void note_transport(te_drain_t *d, int works, const char *error)
     tell_state(d);
 }
 
-static int count_taken(const wave_t *wave)
+static int count_taken(const te_wave_t *wave)
 {
     int i, taken = 0;
 
@@ -273,17 +281,75 @@ static int count_taken(const wave_t *wave)
     return taken;
 }
 
-/* What came of a wave.
- * @param works     cleared when the transport as a whole did not work
- * @param progress  set when some row will not be read again as it was */
-static te_db_err_e settle(te_drain_t *d, const wave_t *wave, char *stopped,
-                          int *works, int *progress)
+/* PostgreSQL was told to forget what was accepted: the end of that. */
+static te_db_err_e forgotten(te_drain_t *d)
 {
-    apr_array_header_t *accepted =
-        apr_array_make(d->pool, wave->n, sizeof(te_outbox_row_t *));
-    const char *error = NULL;
+    te_flow_t *f = d->flow;
     te_db_err_e err = TE_DB_OK;
-    int i, taken = count_taken(wave);
+    int i;
+
+    if (f->accepted->nelts > 0) {
+        te_db_renew(d->db, BUDGET);
+        err = te_outbox_forgotten(d->db, d->pool, f->accepted);
+        for (i = 0; i < f->reads->nelts; ++i) {
+            te_lines_release(APR_ARRAY_IDX(f->reads, i, te_read_t *));
+        }
+        apr_array_clear(f->accepted);
+        apr_array_clear(f->reads);
+    }
+    return err;
+}
+
+/* One that was sent: whether its stream goes on. */
+static te_db_err_e settle_one(te_drain_t *d, const te_wave_t *wave, int i,
+                              int taken, int *goes_on)
+{
+    const te_sending_t *s = &wave->sendings[i];
+    te_flow_t *f = d->flow;
+
+    *goes_on = 0;
+    switch (s->result) {
+    case TE_SENT_ACCEPTED:
+        APR_ARRAY_PUSH(f->accepted, const te_outbox_row_t *) = s->row;
+        APR_ARRAY_PUSH(f->reads, te_read_t *) = wave->reads[i];
+        /* fall through */
+    case TE_SENT_SETTLED:
+        te_heads_sent(d->heads, s->row);
+        *goes_on = 1;
+        return TE_DB_OK;
+    case TE_SENT_FAILED:
+    case TE_SENT_REFUSED:
+        f->progress = 1;
+        return not_taken(d, s, taken == 0);
+    case TE_SENT_HELD:
+        hold(d, s->row->topic, s->error);
+        return TE_DB_OK;
+    case TE_SENT_UNKNOWN:
+        f->works = 0;
+        return TE_DB_OK;
+    }
+    return TE_DB_OK;
+}
+
+static const char *why_unknown(const te_wave_t *wave)
+{
+    int i;
+
+    for (i = 0; i < wave->n; ++i) {
+        if (wave->sendings[i].result == TE_SENT_UNKNOWN) {
+            return wave->sendings[i].error;
+        }
+    }
+    return NULL;
+}
+
+/* What came of a wave. The rows that were accepted are being forgotten when
+ * this returns: before the next one of a stream is sent. */
+static te_db_err_e settle(te_drain_t *d, const te_wave_t *wave)
+{
+    int i, goes_on, taken = count_taken(wave);
+    te_flow_t *f = d->flow;
+    te_db_err_e err = TE_DB_OK;
 
     count(wave);
     te_log(TE_LOG_DEBUG, 0, "TE0511", "%d of %d event(s) of a wave were taken "
@@ -291,193 +357,234 @@ static te_db_err_e settle(te_drain_t *d, const wave_t *wave, char *stopped,
            wave->n, (int)(apr_time_now() - wave->began),
            wave->sendings[0].row->event_id);
     for (i = 0; i < wave->n && err == TE_DB_OK; ++i) {
-        const te_sending_t *s = &wave->sendings[i];
+        te_sent_e result = wave->sendings[i].result;
 
-        switch (s->result) {
-        case TE_SENT_ACCEPTED:
-            APR_ARRAY_PUSH(accepted, const te_outbox_row_t *) = s->row;
-            te_heads_sent(d->heads, s->row);
-            continue;
-        case TE_SENT_SETTLED:
-            te_heads_sent(d->heads, s->row);
-            continue;
-        case TE_SENT_FAILED:
-        case TE_SENT_REFUSED:
-            err = not_taken(d, s, taken == 0);
-            *progress = 1;
-            break;
-        case TE_SENT_HELD:
-            hold(d, s->row->topic, s->error);
-            break;
-        case TE_SENT_UNKNOWN:
-            *works = 0;
-            error = s->error;
-            break;
+        err = settle_one(d, wave, i, taken, &goes_on);
+        (goes_on ? te_lines_go_on : te_lines_stop)(&f->lines, wave->lines[i]);
+        if (result != TE_SENT_ACCEPTED) {
+            te_lines_release(wave->reads[i]);
         }
-        stopped[wave->streams[i]] = 1;
     }
-    if (taken > 0 || !*works) {
-        note_transport(d, *works, error);
+    if (taken > 0 || !f->works) {
+        note_transport(d, f->works, why_unknown(wave));
     }
-    *progress |= taken > 0;
-    if (accepted->nelts > 0 && err == TE_DB_OK) {
+    f->progress |= taken > 0;
+    if (f->accepted->nelts > 0 && err == TE_DB_OK) {
         te_db_renew(d->db, BUDGET);
-        err = te_outbox_accepted(d->db, d->pool, accepted);
+        err = te_outbox_accepted(d->db, d->pool, f->accepted);
     }
     return err;
 }
 
-/* The event at this depth of each stream of a lane that goes on. */
-static void pick(te_drain_t *d, const reading_t *in, int lane, int lanes,
-                 int depth, wave_t *wave)
+/* --- sending ----------------------------------------------------------- */
+
+static int goes_on(te_drain_t *d)
+{
+    return d->flow->works && !is_stopping(d)
+           && te_breaker_allows(d->breaker, apr_time_now());
+}
+
+static void leave_out_held(te_drain_t *d, te_wave_t *wave)
 {
     int i;
 
-    wave->n = 0;
-    for (i = 0; i < in->n; ++i) {
-        if (in->place_of[i] == depth && in->stream_of[i] % lanes == lane
-            && !in->stopped[in->stream_of[i]]) {
-            te_sending_t *s = &wave->sendings[wave->n];
-
-            if (is_held(d, in->rows[i]->topic)) {
-                in->stopped[in->stream_of[i]] = 1;
-                continue;
-            }
-            memset(s, 0, sizeof *s);
-            s->row = in->rows[i];
-            s->result = TE_SENT_UNKNOWN;
-            wave->streams[wave->n++] = in->stream_of[i];
-        }
-    }
-}
-
-static int same_stream(const te_outbox_row_t *a, const te_outbox_row_t *b)
-{
-    return strcmp(a->user_id, b->user_id) == 0
-           && strcmp(a->topic, b->topic) == 0;
-}
-
-static void number_streams(te_drain_t *d, const apr_array_header_t *rows,
-                           reading_t *in)
-{
-    apr_size_t room = (apr_size_t)rows->nelts;
-    int i, streams = 0;
-
-    memset(in, 0, sizeof *in);
-    in->n = rows->nelts;
-    in->rows = (te_outbox_row_t *const *)rows->elts;
-    in->stream_of = apr_palloc(d->pool, sizeof(int) * room);
-    in->place_of = apr_palloc(d->pool, sizeof(int) * room);
-    for (i = 0; i < in->n; ++i) {
-        int goes_on = i > 0 && same_stream(in->rows[i], in->rows[i - 1]);
-
-        in->place_of[i] = goes_on ? in->place_of[i - 1] + 1 : 0;
-        in->stream_of[i] = goes_on ? in->stream_of[i - 1] : streams++;
-        if (in->place_of[i] > in->deepest) {
-            in->deepest = in->place_of[i];
-        }
-    }
-    in->streams = streams;
-    in->stopped = apr_pcalloc(d->pool, (apr_size_t)streams + 1);
-}
-
-/* The next wave of a lane, if there is one and nothing speaks against it. */
-static void begin(te_drain_t *d, const reading_t *in, lane_t *lanes, int n,
-                  int i, int go_on)
-{
-    lane_t *lane = &lanes[i];
-
-    lane->begun = NULL;
-    if (!go_on || lane->depth > in->deepest
-        || (lane->depth > 0 && is_stopping(d))) {
+    if (wave->n == 0 || !is_held(d, wave->sendings[0].row->topic)) {
         return;
     }
-    pick(d, in, i, n, lane->depth++, &lane->wave);
-    if (lane->wave.n > 0) {
-        lane->wave.began = apr_time_now();
-        lane->begun = d->transport->begin(d->transport, lane->wave.sendings,
-                                          lane->wave.n, d->pool);
+    for (i = 0; i < wave->n; ++i) {
+        te_lines_stop(&d->flow->lines, wave->lines[i]);
+        te_lines_release(wave->reads[i]);
+    }
+    wave->n = 0;
+}
+
+/* Many streams are shared out among the lanes, few are not. */
+static int size_of_wave(const te_drain_t *d)
+{
+    const te_flow_t *f = d->flow;
+    int lanes = d->transport->side_by_side - f->under_way;
+    int n = (f->lines.ready + lanes - 1) / lanes;
+
+    n = n < WAVE_WORTH ? WAVE_WORTH : n;
+    return n < d->settings->publish_batch ? n : d->settings->publish_batch;
+}
+
+/* As many waves as there can be on their way. */
+static void begin_waves(te_drain_t *d)
+{
+    te_flow_t *f = d->flow;
+    int i = 0;
+
+    while (i < d->transport->side_by_side && f->lines.ready > 0
+           && goes_on(d)) {
+        lane_t *lane = &f->lanes[i];
+
+        if (lane->begun != NULL) {
+            ++i;
+            continue;
+        }
+        apr_pool_clear(lane->pool);
+        te_lines_pick(&f->lines, size_of_wave(d), d->transport->bytes,
+                      d->transport->beside, lane->pool, &lane->wave);
+        leave_out_held(d, &lane->wave);
+        if (lane->wave.n > 0) {
+            lane->wave.began = apr_time_now();
+            lane->begun = d->transport->begin(d->transport,
+                                              lane->wave.sendings,
+                                              lane->wave.n, lane->pool);
+            ++f->under_way;
+        }
     }
 }
 
-/* Send what was read, wave by wave: the first event of every stream, then
- * the second of those whose first was taken, and so on. Many streams go in two
- * lanes, so that one is on its way while the other is settled and made ready:
- * the sidecar always has something to do. */
-static te_db_err_e send_rows(te_drain_t *d, const apr_array_header_t *rows,
-                             int *works, int *progress)
+static te_wave_t *end_wave(te_drain_t *d)
 {
-    apr_size_t room = (apr_size_t)rows->nelts;
-    te_db_err_e err = TE_DB_OK;
-    lane_t lanes[LANES];
-    reading_t in;
-    int i, n, under_way = 1;
+    te_flow_t *f = d->flow;
+    void *begun[LANES_MAX];
+    lane_t *lane;
+    int i;
 
-    number_streams(d, rows, &in);
-    n = in.streams > d->settings->publish_batch ? LANES : 1;
-    for (i = 0; i < n; ++i) {
-        lanes[i].depth = 0;
-        lanes[i].wave.sendings = apr_palloc(d->pool,
-                                            sizeof(te_sending_t) * room);
-        lanes[i].wave.streams = apr_palloc(d->pool, sizeof(int) * room);
-        begin(d, &in, lanes, n, i, 1);
+    for (i = 0; i < LANES_MAX; ++i) {
+        begun[i] = f->lanes[i].begun;
     }
-    while (under_way) {
-        under_way = 0;
-        for (i = 0; i < n; ++i) {
-            if (lanes[i].begun == NULL) {
-                continue;
-            }
-            d->transport->end(d->transport, lanes[i].begun);
-            if (err == TE_DB_OK) {
-                err = settle(d, &lanes[i].wave, in.stopped, works, progress);
-            }
-            begin(d, &in, lanes, n, i, err == TE_DB_OK && *works);
-            under_way |= lanes[i].begun != NULL;
-        }
-    }
-    return err;
+    lane = &f->lanes[d->transport->wait_for(d->transport, begun, LANES_MAX)];
+    d->transport->end(d->transport, lane->begun);
+    lane->begun = NULL;
+    --f->under_way;
+    return &lane->wave;
 }
 
 /* --- reading ----------------------------------------------------------- */
 
-static te_db_err_e read_heads(te_drain_t *d, const char *shards,
-                              apr_array_header_t **rows)
+/* The looks go round: from the first stream to the last, and again, as long
+ * as a round brings anything forward. */
+static te_db_err_e look(te_drain_t *d, const char *shards, int streams,
+                        int each)
 {
-    int probing = d->breaker->state == TE_BREAKER_HALF_OPEN;
+    apr_time_t began = apr_time_now();
+    te_flow_t *f = d->flow;
+    apr_array_header_t *rows;
+    apr_pool_t *p;
+    te_read_t *read = te_lines_read(&f->lines, &p);
+    te_db_err_e err = te_heads_read(d->heads, shards, streams, each,
+                                    &f->lines, p, &rows);
+    int found;
 
-    tell_state(d);
-    apr_pool_clear(d->pool);
-    te_db_renew(d->db, BUDGET);
-    return te_heads_read(d->heads, shards, probing ? 1 : STREAMS_PER_READ,
-                         probing ? 1 : EVENTS_PER_STREAM, rows);
+    if (err != TE_DB_OK) {
+        return err;
+    }
+    found = rows->nelts;
+    f->many = te_lines_add(&f->lines, read, rows, each) >= STREAMS_PER_LOOK;
+    if (f->many) {
+        te_lines_dry(&f->lines, d->pool);
+    }
+    if (found == 0) {
+        f->ended = f->under_way == 0 && !(d->heads->begun && f->progress);
+        f->progress = f->under_way > 0 && f->progress;
+        te_heads_start(d->heads);
+    }
+    f->look_at = apr_time_now() + LOOK_SHARE * (apr_time_now() - began);
+    return TE_DB_OK;
 }
 
-/* The reads go round: from the first stream to the last, and again, as long
- * as a round brings anything forward. */
-te_db_err_e te_drain(te_drain_t *d, const char *shards)
+static te_db_err_e read_more(te_drain_t *d, const apr_array_header_t *low)
 {
+    te_flow_t *f = d->flow;
     apr_array_header_t *rows;
-    te_db_err_e err = TE_DB_OK;
-    int works = 1, progress = 0;
+    apr_pool_t *p;
+    te_read_t *read = te_lines_read(&f->lines, &p);
+    te_db_err_e err = te_outbox_of_streams(d->db, p, low, EVENTS_PER_READ,
+                                           &rows);
+
+    if (err == TE_DB_OK) {
+        te_lines_more(&f->lines, read, low, rows, EVENTS_PER_READ);
+    }
+    return err;
+}
+
+/* One read, of a few ms, if there is one to be done: whatever is on its way
+ * waits meanwhile. */
+static te_db_err_e read_some(te_drain_t *d, const char *shards)
+{
+    int probing = d->breaker->state == TE_BREAKER_HALF_OPEN;
+    te_flow_t *f = d->flow;
+    apr_array_header_t *low;
+
+    tell_state(d);
+    te_db_renew(d->db, BUDGET);
+    if (probing) {
+        return f->under_way == 0 ? look(d, shards, 1, 1) : TE_DB_OK;
+    }
+    if ((f->many || apr_time_now() >= f->look_at)
+        && te_lines_count(&f->lines) <= STREAMS_MOST - STREAMS_PER_LOOK) {
+        return look(d, shards, STREAMS_PER_LOOK,
+                    f->many ? EVENTS_OF_A_TURN : EVENTS_AT_FIRST);
+    }
+    low = te_lines_low(&f->lines, FEW_EVENTS, STREAMS_PER_READ, d->pool);
+    if (low->nelts > 0) {
+        return read_more(d, low);
+    }
+    if (f->under_way == 0 && f->lines.ready == 0) {
+        f->look_at = 0;
+    }
+    return TE_DB_OK;
+}
+
+/* --- all of it --------------------------------------------------------- */
+
+static void start(te_drain_t *d)
+{
+    te_flow_t *f = d->flow;
 
     te_heads_start(d->heads);
-    while (err == TE_DB_OK && works && !is_stopping(d)
-           && te_breaker_allows(d->breaker, apr_time_now())) {
-        err = read_heads(d, shards, &rows);
-        if (err != TE_DB_OK) {
-            break;
+    te_lines_drop(&f->lines);
+    apr_array_clear(f->accepted);
+    apr_array_clear(f->reads);
+    f->works = 1;
+    f->progress = f->ended = f->many = 0;
+    f->look_at = 0;
+}
+
+void te_drain_init(te_drain_t *d, apr_pool_t *p)
+{
+    te_flow_t *f = d->flow = apr_pcalloc(p, sizeof *f);
+    int i;
+
+    te_lines_init(&f->lines, p);
+    for (i = 0; i < LANES_MAX; ++i) {
+        apr_pool_create(&f->lanes[i].pool, p);
+    }
+    f->accepted = apr_array_make(p, 256, sizeof(const te_outbox_row_t *));
+    f->reads = apr_array_make(p, 256, sizeof(te_read_t *));
+}
+
+/* The sidecar always has something to do: as soon as it has answered one
+ * request, the next one goes, and only then is looked after the rest. */
+te_db_err_e te_drain(te_drain_t *d, const char *shards)
+{
+    te_flow_t *f = d->flow;
+    te_db_err_e err = TE_DB_OK;
+
+    start(d);
+    while (err == TE_DB_OK && (f->under_way > 0 || (goes_on(d) && !f->ended))) {
+        if (f->under_way > 0) {
+            err = settle(d, end_wave(d));
         }
-        if (rows->nelts > 0) {
-            err = send_rows(d, rows, &works, &progress);
+        if (err == TE_DB_OK) {
+            begin_waves(d);
+            err = forgotten(d);
         }
-        else if (d->heads->begun && progress) {
-            te_heads_start(d->heads);
-            progress = 0;
+        apr_pool_clear(d->pool);
+        if (err == TE_DB_OK && goes_on(d)) {
+            err = read_some(d, shards);
         }
-        else {
-            break;
+        if (err == TE_DB_OK) {
+            begin_waves(d);
         }
     }
-    return err == TE_DB_OK ? te_db_finish(d->db) : err;
+    while (f->under_way > 0) {
+        end_wave(d);                    /* what came of it is not known */
+    }
+    te_lines_drop(&f->lines);
+    return err;
 }

@@ -10,23 +10,29 @@
 
 #define TE_DRAIN_RETRIES 32
 
+typedef struct te_flow_t te_flow_t;
+
 typedef struct te_drain_t {
     const te_settings_t *settings;
     te_db_t *db;
     te_heads_t *heads;
     te_transport_t *transport;
     te_breaker_t *breaker;
-    apr_pool_t *pool;                   /* cleared for each read */
+    apr_pool_t *pool;                   /* cleared again and again */
     unsigned int *seed;
     const volatile apr_uint32_t *stopping;
 
     /* its own */
+    te_flow_t *flow;
     apr_time_t retries[TE_DRAIN_RETRIES];   /* when events that failed are
                                              * due again, the first ones of
                                              * many; 0: none */
     char held_topic[TE_TOPIC_COUNT][256];       /* not to be had ... */
     apr_time_t held_until[TE_TOPIC_COUNT];      /* ... until then */
 } te_drain_t;
+
+/* When the rest is set. p lives as long as the drain does. */
+void te_drain_init(te_drain_t *drain, apr_pool_t *p);
 
 /* When an event that failed here is due again; 0: none. */
 apr_time_t te_drain_next_retry(const te_drain_t *drain);

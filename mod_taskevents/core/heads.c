@@ -3,10 +3,12 @@
 #include <apr_strings.h>
 #include <string.h>
 
-/* A read that took longer than this, and this for each row that it brought,
- * stepped over dead rows. */
+/* A read that took longer than this, and this for each row and stream that it
+ * came upon, stepped over dead rows. */
 #define SLOW_READ apr_time_from_msec(20)
 #define SLOW_ROW 50
+#define SLOW_STREAM 300
+#define SLOW_FOR apr_time_from_sec(60)
 /* Dead rows that are stepped over without being felt. */
 #define DEAD_ROWS_FEW 10000
 /* No transaction of ours is open for longer: what it wrote is seen by then. */
@@ -19,12 +21,11 @@
 #define STREAMS_REMEMBERED 4096
 #define CROWDED_LOOK 256
 
-void te_heads_init(te_heads_t *h, te_db_t *db, apr_pool_t *round,
-                   apr_pool_t *p)
+void te_heads_init(te_heads_t *h, te_db_t *db, apr_pool_t *p)
 {
     memset(h, 0, sizeof *h);
     h->db = db;
-    h->pool = round;
+    apr_pool_create(&h->pool, p);
     apr_pool_create(&h->sent_pool, p);
     h->sent = apr_hash_make(h->sent_pool);
 }
@@ -121,37 +122,57 @@ static void move_on(te_heads_t *h, const te_outbox_tail_t *tail)
     }
 }
 
-static te_db_err_e read_tail(te_heads_t *h, const char *shards, int whole,
-                             int streams, int each, te_outbox_tail_t *tail,
+/* What a read is to bring. */
+typedef struct {
+    const char *shards;
+    int streams, each;
+    const te_lines_t *without;
+    apr_pool_t *pool;                   /* for the rows */
+} wanted_t;
+
+static te_db_err_e read_tail(te_heads_t *h, const wanted_t *wanted, int whole,
+                             te_outbox_tail_t *tail,
                              apr_array_header_t **rows)
 {
-    te_db_err_e err = te_outbox_tail(h->db, h->pool, shards,
-                                     whole ? 0 : h->first_block, streams,
+    te_db_err_e err = te_outbox_tail(h->db, h->pool, wanted->shards,
+                                     whole ? 0 : h->first_block,
+                                     wanted->streams
+                                         + te_lines_count(wanted->without),
                                      tail);
+    apr_array_header_t *streams;
     int i;
 
-    if (err != TE_DB_OK || tail->streams->nelts == 0) {
+    if (err != TE_DB_OK) {
         return err;
     }
-    for (i = 0; i < tail->streams->nelts; ++i) {
-        te_stream_t *stream = &APR_ARRAY_IDX(tail->streams, i, te_stream_t);
+    streams = apr_array_make(h->pool, tail->streams->nelts + 1,
+                             sizeof(te_stream_t *));
+    for (i = 0; i < tail->streams->nelts
+                && streams->nelts < wanted->streams; ++i) {
+        te_stream_t *stream = APR_ARRAY_IDX(tail->streams, i, te_stream_t *);
 
-        stream->above = whole ? 0 : sent_before(h, stream);
+        if (!te_lines_has(wanted->without, stream)) {
+            stream->above = whole ? 0 : sent_before(h, stream);
+            APR_ARRAY_PUSH(streams, te_stream_t *) = stream;
+        }
     }
-    return te_outbox_of_streams(h->db, h->pool, tail->streams, each, rows);
+    return streams->nelts > 0
+               ? te_outbox_of_streams(h->db, wanted->pool, streams,
+                                      wanted->each, rows)
+               : TE_DB_OK;
 }
 
 /* Everything, and whatever its number: what was accepted before and could not
  * be deleted is there too. */
-static te_db_err_e read_whole(te_heads_t *h, const char *shards, int streams,
-                              int each, apr_array_header_t **rows)
+static te_db_err_e read_whole(te_heads_t *h, const wanted_t *wanted,
+                              apr_array_header_t **rows)
 {
     apr_time_t began = apr_time_now(), pause;
     te_outbox_tail_t tail;
     te_db_err_e err;
 
     h->whole_at = began + WHOLE_RARELY;         /* should it fail */
-    err = read_tail(h, shards, 1, streams, each, &tail, rows);
+    err = read_tail(h, wanted, 1, &tail, rows);
     if (err != TE_DB_OK) {
         return err;
     }
@@ -165,12 +186,16 @@ static te_db_err_e read_whole(te_heads_t *h, const char *shards, int streams,
     if (tail.dead < DEAD_ROWS_FEW) {
         set_crowded(h, 0);
     }
+    else if (pause >= h->slow_read * WHOLE_SHARE) {
+        set_crowded(h, 0);              /* another reason: a busy machine */
+        h->slow_read = pause / WHOLE_SHARE;
+        h->slow_until = apr_time_now() + SLOW_FOR;
+    }
     return TE_DB_OK;
 }
 
 /* One read is the whole round. */
-static te_db_err_e read_crowded(te_heads_t *h, const char *shards,
-                                int streams, int each,
+static te_db_err_e read_crowded(te_heads_t *h, const wanted_t *wanted,
                                 apr_array_header_t **rows)
 {
     te_outbox_tail_t tail;
@@ -178,9 +203,9 @@ static te_db_err_e read_crowded(te_heads_t *h, const char *shards,
 
     h->begun = h->ended = 1;
     if (apr_time_now() >= h->whole_at) {
-        return read_whole(h, shards, streams, each, rows);
+        return read_whole(h, wanted, rows);
     }
-    err = read_tail(h, shards, 0, streams, each, &tail, rows);
+    err = read_tail(h, wanted, 0, &tail, rows);
     if (err == TE_DB_OK) {
         move_on(h, &tail);
     }
@@ -189,39 +214,54 @@ static te_db_err_e read_crowded(te_heads_t *h, const char *shards,
 
 /* --- by the primary key ------------------------------------------------ */
 
-static te_db_err_e skip(te_heads_t *h, const char *shards, int streams,
-                        int each, apr_array_header_t **rows)
+static apr_interval_time_t slow(const apr_array_header_t *rows, int without)
 {
-    apr_time_t began = apr_time_now();
-    te_db_err_e err = te_outbox_heads(h->db, h->pool, shards, h->after_user,
-                                      h->after_topic, streams, each, rows);
+    return SLOW_READ + SLOW_ROW * rows->nelts
+           + SLOW_STREAM * (te_outbox_streams(rows) + without);
+}
 
-    if (err == TE_DB_OK
-        && apr_time_now() - began > SLOW_READ + SLOW_ROW * (*rows)->nelts) {
+static te_db_err_e skip(te_heads_t *h, const wanted_t *wanted,
+                        apr_array_header_t **rows)
+{
+    apr_array_header_t *without = te_lines_all(wanted->without, h->pool);
+    apr_time_t now, began = apr_time_now();
+    te_db_err_e err = te_outbox_heads(h->db, wanted->pool, wanted->shards,
+                                      h->after_user, h->after_topic,
+                                      wanted->streams, wanted->each, without,
+                                      rows);
+
+    now = apr_time_now();
+    if (err == TE_DB_OK && now - began > slow(*rows, without->nelts)
+        && (now >= h->slow_until || now - began > h->slow_read)) {
         set_crowded(h, 1);
+        h->slow_read = now - began;
         h->ended = 1;           /* the next round is the other way */
     }
     return err;
 }
 
 te_db_err_e te_heads_read(te_heads_t *h, const char *shards, int streams,
-                          int each, apr_array_header_t **rows)
+                          int each, const te_lines_t *without, apr_pool_t *p,
+                          apr_array_header_t **rows)
 {
+    wanted_t wanted = {shards, streams, each, without, p};
     const te_outbox_row_t *last;
     te_db_err_e err;
 
-    *rows = apr_array_make(h->pool, 1, sizeof(te_outbox_row_t *));
+    apr_pool_clear(h->pool);
+    *rows = apr_array_make(p, 1, sizeof(te_outbox_row_t *));
     if (h->ended) {
         return TE_DB_OK;
     }
     if (h->crowded) {
-        return read_crowded(h, shards, streams, each, rows);
+        return read_crowded(h, &wanted, rows);
     }
-    err = skip(h, shards, streams, each, rows);
+    err = skip(h, &wanted, rows);
     if (err == TE_DB_OK && (*rows)->nelts > 0) {
         last = APR_ARRAY_IDX(*rows, (*rows)->nelts - 1,
                              const te_outbox_row_t *);
         h->begun = 1;
+        h->ended = te_outbox_streams(*rows) < streams;
         apr_cpystrn(h->after_user, last->user_id, sizeof h->after_user);
         apr_cpystrn(h->after_topic, last->topic, sizeof h->after_topic);
     }
@@ -234,11 +274,11 @@ te_db_err_e te_heads_look(te_heads_t *h, int *more)
     apr_array_header_t *rows;
     te_db_err_e err;
 
-    apr_pool_clear(h->pool);
     memset(all, 1, sizeof all);
     te_heads_start(h);
     /* of those found at the end of the table many may not be due */
-    err = te_heads_read(h, all, h->crowded ? CROWDED_LOOK : 1, 1, &rows);
+    err = te_heads_read(h, all, h->crowded ? CROWDED_LOOK : 1, 1, NULL,
+                        h->pool, &rows);
     *more = err == TE_DB_OK && rows->nelts > 0;
     return err;
 }

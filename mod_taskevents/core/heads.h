@@ -15,16 +15,20 @@
 #include <apr_hash.h>
 
 #include "../store/outbox.h"
+#include "lines.h"
 
 typedef struct te_heads_t {
     te_db_t *db;
-    apr_pool_t *pool;                   /* of what was read; cleared before */
+    apr_pool_t *pool;                   /* of one read */
 
     int begun;                          /* this round has brought rows */
     int ended;                          /* it will not bring more */
     char after_user[160], after_topic[256];     /* where its next read starts */
 
     int crowded;                        /* with dead rows: read the end */
+    apr_interval_time_t slow_read;      /* what told so took so long; until
+                                         * then only longer ones tell so */
+    apr_time_t slow_until;
     apr_time_t whole_at;                /* when to read the whole table */
     apr_int64_t first_block;            /* the end begins here */
     apr_int64_t mark_block;             /* the table's size at mark_time ... */
@@ -34,8 +38,7 @@ typedef struct te_heads_t {
 } te_heads_t;
 
 /* p lives as long as the heads do. */
-void te_heads_init(te_heads_t *heads, te_db_t *db, apr_pool_t *round,
-                   apr_pool_t *p);
+void te_heads_init(te_heads_t *heads, te_db_t *db, apr_pool_t *p);
 
 /* Begin a round: the next read is from the first stream on. */
 void te_heads_start(te_heads_t *heads);
@@ -43,9 +46,12 @@ void te_heads_start(te_heads_t *heads);
 /* The next events of this round, none at its end.
  * @param shards  those held
  * @param streams, each  at most that many
+ * @param without  streams that are left aside; NULL: none
+ * @param p     for the rows
  * @param rows  te_outbox_row_t *, one stream's side by side, in order */
 te_db_err_e te_heads_read(te_heads_t *heads, const char *shards, int streams,
-                          int each, apr_array_header_t **rows);
+                          int each, const te_lines_t *without, apr_pool_t *p,
+                          apr_array_header_t **rows);
 
 /* Whether anything is due in any shard. */
 te_db_err_e te_heads_look(te_heads_t *heads, int *more);

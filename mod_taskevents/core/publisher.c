@@ -243,7 +243,7 @@ apr_status_t te_publisher_start(te_publisher_t **out,
         return rv;
     }
     pub->drain.settings = settings;
-    te_heads_init(&pub->heads, pub->db, pub->round, pub->pool);
+    te_heads_init(&pub->heads, pub->db, pub->pool);
     pub->drain.heads = &pub->heads;
     pub->drain.db = pub->db;
     pub->drain.transport = pub->transport;
@@ -251,6 +251,7 @@ apr_status_t te_publisher_start(te_publisher_t **out,
     pub->drain.pool = pub->round;
     pub->drain.seed = &pub->seed;
     pub->drain.stopping = &pub->stopping;
+    te_drain_init(&pub->drain, pub->pool);
     *out = pub;
     return apr_thread_create(&pub->thread, NULL, run, pub, p);
 }

@@ -36,16 +36,23 @@ struct te_transport_t {
      * refused. */
     int max_attempts;
     const char *stage;                  /* of the dead letters it makes */
-    /* Send one wave: n events of n different streams; it is on its way when
-     * this returns. Two may be, of different streams. p and the wave have to
-     * live until its end. */
+    int side_by_side;                   /* waves that may be on their way */
+    /* A wave goes best whose events need no more than that, each of them this
+     * beside its text. */
+    apr_size_t bytes, beside;
+    /* Send one wave: n events of n different streams, best of one topic; it is
+     * on its way when this returns. p and the wave have to live until its
+     * end. */
     void *(*begin)(te_transport_t *transport, te_sending_t *wave, int n,
                    apr_pool_t *p);
+    /* Wait until one of these waves (NULL: none) can be ended without waiting
+     * for long. @return its place */
+    int (*wait_for)(te_transport_t *transport, void *const *begun, int n);
     /* Wait for the end of a wave: each result is set. */
     void (*end)(te_transport_t *transport, void *begun);
     /* How long an event waits after its attempts-th failure, and at most while
      * nothing else is taken either: it should not outwait an outage. */
-    apr_interval_time_t (*wait)(int attempts, unsigned int chance);
+    apr_interval_time_t (*backoff)(int attempts, unsigned int chance);
     apr_interval_time_t longest_wait_alone;
     /* Ask a send that is under way to end soon. Any thread. */
     void (*stop)(te_transport_t *transport);

@@ -13,7 +13,7 @@
 #include "transport.h"
 
 #define MAX_REQUEST_BYTES (1024 * 1024)     /* daprd reads 4 MiB */
-#define SIDE_BY_SIDE 2          /* requests of a wave; two waves make 4 */
+#define SIDE_BY_SIDE 4          /* requests, one of each wave */
 #define HEADERS_MAX 4
 #define STRANGE_ANSWERS 3
 #define HEALTH_TIMEOUT apr_time_from_sec(1)
@@ -383,28 +383,27 @@ static void settle_bulk(dapr_t *dapr, const bulk_t *bulk,
     }
 }
 
-/* A wave on its way: its first requests are. */
+/* A wave on its way: one request, or several after each other. */
 typedef struct {
     apr_pool_t *pool;
     apr_array_header_t *bulks;
-    int first, n;                       /* of the bulks, those on their way */
-    te_http_request_t requests[SIDE_BY_SIDE];
-    te_http_batch_t *batch;
+    int at;                             /* of the bulks, the one on its way */
+    te_http_request_t request;
+    te_http_batch_t *batch;             /* NULL: all bulks are settled */
 } begun_t;
 
-static void begin_some(dapr_t *dapr, begun_t *begun)
+static void begin_next(dapr_t *dapr, begun_t *begun)
 {
-    const char *headers[HEADERS_MAX * SIDE_BY_SIDE];
-    int i, left = begun->bulks->nelts - begun->first;
+    const char *headers[HEADERS_MAX];
 
-    begun->n = left < SIDE_BY_SIDE ? left : SIDE_BY_SIDE;
-    for (i = 0; i < begun->n; ++i) {
-        fill(dapr, &APR_ARRAY_IDX(begun->bulks, begun->first + i, bulk_t),
-             &begun->requests[i], &headers[HEADERS_MAX * i], begun->pool);
+    begun->batch = NULL;
+    if (begun->at < begun->bulks->nelts) {
+        fill(dapr, &APR_ARRAY_IDX(begun->bulks, begun->at, bulk_t),
+             &begun->request, headers, begun->pool);
+        begun->batch = te_http_begin(dapr->client, &begun->request, 1,
+                                     dapr->settings->publish_timeout,
+                                     begun->pool);
     }
-    begun->batch = te_http_begin(dapr->client, begun->requests, begun->n,
-                                 dapr->settings->publish_timeout,
-                                 begun->pool);
 }
 
 static void *dapr_begin(te_transport_t *transport, te_sending_t *wave, int n,
@@ -425,25 +424,38 @@ static void *dapr_begin(te_transport_t *transport, te_sending_t *wave, int n,
         APR_ARRAY_PUSH(bulk_for(dapr, begun->bulks, wave[i].row, p)->sendings,
                        te_sending_t *) = &wave[i];
     }
-    begin_some(dapr, begun);
+    begin_next(dapr, begun);
     return begun;
+}
+
+static int dapr_wait_for(te_transport_t *transport, void *const *begun, int n)
+{
+    te_http_batch_t *batches[SIDE_BY_SIDE] = {NULL};
+    int i;
+
+    for (i = 0; i < n; ++i) {
+        if (begun[i] != NULL) {
+            batches[i] = ((const begun_t *)begun[i])->batch;
+            if (batches[i] == NULL) {
+                return i;
+            }
+        }
+    }
+    return te_http_wait(((dapr_t *)transport)->client, batches, n,
+                        STOP_GRACE);
 }
 
 static void dapr_end(te_transport_t *transport, void *data)
 {
     dapr_t *dapr = (dapr_t *)transport;
     begun_t *begun = data;
-    int i;
 
-    while (begun->n > 0) {
+    while (begun->batch != NULL) {
         te_http_end(dapr->client, begun->batch, STOP_GRACE);
-        for (i = 0; i < begun->n; ++i) {
-            settle_bulk(dapr, &APR_ARRAY_IDX(begun->bulks, begun->first + i,
-                                             bulk_t), &begun->requests[i],
-                        begun->pool);
-        }
-        begun->first += begun->n;
-        begin_some(dapr, begun);
+        settle_bulk(dapr, &APR_ARRAY_IDX(begun->bulks, begun->at, bulk_t),
+                    &begun->request, begun->pool);
+        ++begun->at;
+        begin_next(dapr, begun);
     }
 }
 
@@ -459,10 +471,14 @@ apr_status_t te_transport_dapr(te_transport_t **out,
     int i;
 
     dapr->base.name = "dapr";
+    dapr->base.side_by_side = SIDE_BY_SIDE;
+    dapr->base.bytes = MAX_REQUEST_BYTES;
+    dapr->base.beside = ENTRY_OVERHEAD;
     dapr->base.begin = dapr_begin;
+    dapr->base.wait_for = dapr_wait_for;
     dapr->base.end = dapr_end;
     dapr->base.stage = "publish";
-    dapr->base.wait = te_backoff;
+    dapr->base.backoff = te_backoff;
     dapr->base.longest_wait_alone = apr_time_from_sec(2);
     dapr->base.stop = dapr_stop;
     dapr->settings = settings;

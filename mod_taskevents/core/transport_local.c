@@ -5,6 +5,7 @@
 #include "transport.h"
 
 #define HANDLING_BUDGET apr_time_from_sec(3)
+#define WAVE_BYTES (1024 * 1024)
 
 typedef struct {
     te_transport_t base;
@@ -71,8 +72,20 @@ static void local_end(te_transport_t *transport, void *data)
     }
 }
 
+static int local_wait_for(te_transport_t *transport, void *const *begun,
+                          int n)
+{
+    int i = 0;
+
+    (void)transport;
+    while (i < n - 1 && begun[i] == NULL) {
+        ++i;
+    }
+    return i;
+}
+
 /* 1 s, 2 s, 4 s. */
-static apr_interval_time_t local_wait(int attempts, unsigned int chance)
+static apr_interval_time_t local_backoff(int attempts, unsigned int chance)
 {
     (void)chance;
     return apr_time_from_sec(1) << (attempts < 3 ? attempts - 1 : 2);
@@ -93,10 +106,13 @@ apr_status_t te_transport_local(te_transport_t **out,
     local->base.name = "local";
     local->base.max_attempts = 3;
     local->base.stage = "handle";
+    local->base.side_by_side = 1;
+    local->base.bytes = WAVE_BYTES;
     local->base.begin = local_begin;
+    local->base.wait_for = local_wait_for;
     local->base.end = local_end;
-    local->base.wait = local_wait;
-    local->base.longest_wait_alone = local_wait(3, 0);
+    local->base.backoff = local_backoff;
+    local->base.longest_wait_alone = local_backoff(3, 0);
     local->base.stop = local_stop;
     local->settings = settings;
     local->ids = ids;

@@ -5,6 +5,7 @@
 #include <apr_dbd.h>
 #include <apr_strings.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../base/log.h"
@@ -570,6 +571,11 @@ te_db_err_e te_db_finish(te_db_t *db)
         lose(db);
     }
     return err;
+}
+
+int te_db_affected(const te_db_t *db)
+{
+    return db->results[0] ? atoi(PQcmdTuples(db->results[0])) : 0;
 }
 
 te_db_err_e te_db_run_text(te_db_t *db, const char *sql, int n,

@@ -79,6 +79,9 @@ te_db_err_e te_db_run_text(te_db_t *db, const char *sql, int n,
 te_db_err_e te_db_start(te_db_t *db, te_statement_e statement,
                         const char *const *params);
 
+/* How many rows it wrote: after te_db_finish, until the next call. */
+int te_db_affected(const te_db_t *db);
+
 void te_db_clear(te_db_t *db);
 
 /* Copies of what a column holds, NULL for SQL NULL. */

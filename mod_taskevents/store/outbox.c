@@ -67,6 +67,7 @@ static te_outbox_row_t *read_row(apr_pool_t *p, const PGresult *r, int i)
     row->event = te_db_text(p, r, i, 5);
     row->event_size = (apr_size_t)PQgetlength(r, i, 5);
     row->attempts = (int)te_db_int64(r, i, 6);
+    row->place = te_db_text(p, r, i, 7);
     row->traceparent = find_trace(p, row->event);
     row->type = find_member(p, row->event, "\"type\":\"");
     row->time = find_time(p, row->event);
@@ -84,6 +85,23 @@ static void read_rows(apr_pool_t *p, const PGresult *r,
     }
 }
 
+int te_outbox_same_stream(const te_outbox_row_t *a, const te_outbox_row_t *b)
+{
+    return strcmp(a->user_id, b->user_id) == 0
+           && strcmp(a->topic, b->topic) == 0;
+}
+
+int te_outbox_streams(const apr_array_header_t *rows)
+{
+    te_outbox_row_t *const *row = (te_outbox_row_t *const *)rows->elts;
+    int i, n = rows->nelts > 0;
+
+    for (i = 1; i < rows->nelts; ++i) {
+        n += !te_outbox_same_stream(row[i], row[i - 1]);
+    }
+    return n;
+}
+
 te_db_err_e te_outbox_session(te_db_t *db)
 {
     PGresult *r;
@@ -93,11 +111,24 @@ te_db_err_e te_outbox_session(te_db_t *db)
 
 te_db_err_e te_outbox_heads(te_db_t *db, apr_pool_t *p, const char *shards,
                             const char *after_user, const char *after_topic,
-                            int streams, int each, apr_array_header_t **rows)
+                            int streams, int each,
+                            const apr_array_header_t *without,
+                            apr_array_header_t **rows)
 {
-    const char *params[5];
+    apr_array_header_t *columns[2];
+    const char *params[7];
     te_db_err_e err;
     PGresult *r;
+    int i;
+
+    te_db_columns(p, columns, 2, without->nelts);
+    for (i = 0; i < without->nelts; ++i) {
+        const te_stream_t *s = APR_ARRAY_IDX(without, i, const te_stream_t *);
+
+        APR_ARRAY_PUSH(columns[0], const char *) = s->user_id;
+        APR_ARRAY_PUSH(columns[1], const char *) = s->topic;
+    }
+    te_db_from_columns(p, columns, 2, params + 5);
 
     params[0] = shard_list(p, shards);
     params[1] = after_user;
@@ -127,14 +158,16 @@ te_db_err_e te_outbox_tail(te_db_t *db, apr_pool_t *p, const char *shards,
     if (err != TE_DB_OK) {
         return err;
     }
-    tail->streams = apr_array_make(p, PQntuples(r) + 1, sizeof(te_stream_t));
+    tail->streams = apr_array_make(p, PQntuples(r) + 1,
+                                   sizeof(te_stream_t *));
     tail->first_alive = te_db_int64(r, 0, 2);
     tail->blocks = te_db_int64(r, 0, 3);
     tail->dead = te_db_int64(r, 0, 4);
     for (i = 0; i < PQntuples(r); ++i) {
         if (!PQgetisnull(r, i, 0)) {
-            te_stream_t *stream = apr_array_push(tail->streams);
+            te_stream_t *stream = apr_pcalloc(p, sizeof *stream);
 
+            APR_ARRAY_PUSH(tail->streams, te_stream_t *) = stream;
             stream->user_id = te_db_text(p, r, i, 0);
             stream->topic = te_db_text(p, r, i, 1);
         }
@@ -152,20 +185,16 @@ te_db_err_e te_outbox_of_streams(te_db_t *db, apr_pool_t *p,
     PGresult *r;
     int i;
 
-    for (i = 0; i < 3; ++i) {
-        columns[i] = apr_array_make(p, streams->nelts, sizeof(const char *));
-    }
+    te_db_columns(p, columns, 3, streams->nelts);
     for (i = 0; i < streams->nelts; ++i) {
-        const te_stream_t *s = &APR_ARRAY_IDX(streams, i, te_stream_t);
+        const te_stream_t *s = APR_ARRAY_IDX(streams, i, const te_stream_t *);
 
         APR_ARRAY_PUSH(columns[0], const char *) = s->user_id;
         APR_ARRAY_PUSH(columns[1], const char *) = s->topic;
         APR_ARRAY_PUSH(columns[2], const char *) =
             te_db_from_int64(p, s->above);
     }
-    for (i = 0; i < 3; ++i) {
-        params[i] = te_db_from_array(p, columns[i]);
-    }
+    te_db_from_columns(p, columns, 3, params);
     params[3] = te_db_from_int64(p, each);
     err = te_db_run(db, TE_OUTBOX_OF_STREAMS, TE_TX_NONE, params, &r);
     if (err == TE_DB_OK) {
@@ -177,22 +206,19 @@ te_db_err_e te_outbox_of_streams(te_db_t *db, apr_pool_t *p,
 te_db_err_e te_outbox_accepted(te_db_t *db, apr_pool_t *p,
                                const apr_array_header_t *rows)
 {
-    apr_array_header_t *columns[4];
-    const char *params[4];
+    apr_array_header_t *columns[2];
+    const char *params[2];
     int i;
 
-    te_db_columns(p, columns, 4, rows->nelts);
+    te_db_columns(p, columns, 2, rows->nelts);
     for (i = 0; i < rows->nelts; ++i) {
         const te_outbox_row_t *row =
             APR_ARRAY_IDX(rows, i, const te_outbox_row_t *);
 
-        APR_ARRAY_PUSH(columns[0], const char *) = apr_itoa(p, row->shard);
-        APR_ARRAY_PUSH(columns[1], const char *) = row->user_id;
-        APR_ARRAY_PUSH(columns[2], const char *) = row->topic;
-        APR_ARRAY_PUSH(columns[3], const char *) =
-            te_db_from_int64(p, row->sequence);
+        APR_ARRAY_PUSH(columns[0], const char *) = row->place;
+        APR_ARRAY_PUSH(columns[1], const char *) = row->event_id;
     }
-    te_db_from_columns(p, columns, 4, params);
+    te_db_from_columns(p, columns, 2, params);
     return te_db_start(db, TE_OUTBOX_ACCEPTED, params);
 }
 
@@ -225,6 +251,23 @@ te_db_err_e te_outbox_settle(te_db_t *db, apr_pool_t *p,
 
     te_outbox_row_name(p, row, params);
     return te_db_run(db, TE_OUTBOX_SETTLE, TE_TX_NONE, params, &r);
+}
+
+/* By their keys; some may be gone, for whatever reason. */
+te_db_err_e te_outbox_forgotten(te_db_t *db, apr_pool_t *p,
+                                const apr_array_header_t *rows)
+{
+    te_db_err_e err = te_db_finish(db);
+    int i;
+
+    if (err != TE_DB_OK || te_db_affected(db) == rows->nelts) {
+        return err;
+    }
+    for (i = 0; i < rows->nelts && err == TE_DB_OK; ++i) {
+        err = te_outbox_settle(db, p,
+                               APR_ARRAY_IDX(rows, i, te_outbox_row_t *));
+    }
+    return err;
 }
 
 te_db_err_e te_outbox_park(te_db_t *db, apr_pool_t *p,

@@ -22,7 +22,13 @@ typedef struct te_outbox_row_t {
     const char *type;
     apr_time_t time;
     int attempts;
+    const char *place;                  /* where the table has it */
 } te_outbox_row_t;
+
+int te_outbox_same_stream(const te_outbox_row_t *a, const te_outbox_row_t *b);
+
+/* How many streams these rows are of, one stream's side by side. */
+int te_outbox_streams(const apr_array_header_t *rows);
 
 /* All for the one connection that a publisher keeps, whose session holds the
  * shards (store/locks.h). */
@@ -34,10 +40,13 @@ te_db_err_e te_outbox_session(te_db_t *db);
 /* The oldest events of the streams in these shards whose oldest one is due.
  * @param after_user, after_topic  start behind this stream ("": the first)
  * @param streams, each            at most that many streams, and events of one
+ * @param without  of te_stream_t *: streams that are left aside
  * @param rows   te_outbox_row_t *, one stream's rows side by side, in order */
 te_db_err_e te_outbox_heads(te_db_t *db, apr_pool_t *p, const char *shards,
                             const char *after_user, const char *after_topic,
-                            int streams, int each, apr_array_header_t **rows);
+                            int streams, int each,
+                            const apr_array_header_t *without,
+                            apr_array_header_t **rows);
 
 /* A stream, and the number behind which its events are looked for. */
 typedef struct te_stream_t {
@@ -47,8 +56,8 @@ typedef struct te_stream_t {
 
 /* What the table has from some block on. */
 typedef struct te_outbox_tail_t {
-    apr_array_header_t *streams;        /* te_stream_t with an event there, in
-                                         * the shards asked for */
+    apr_array_header_t *streams;        /* te_stream_t * with an event there,
+                                         * in the shards asked for */
     apr_int64_t first_alive;            /* first block with one; -1: none */
     apr_int64_t blocks;                 /* of the whole table */
     apr_int64_t dead;                   /* rows that VACUUM has not removed,
@@ -65,16 +74,21 @@ te_db_err_e te_outbox_tail(te_db_t *db, apr_pool_t *p, const char *shards,
 
 /* The oldest events of each of these streams whose oldest one is due, those
  * at or before `above` left aside; rows as te_outbox_heads.
- * @param streams  of te_stream_t */
+ * @param streams  of te_stream_t * */
 te_db_err_e te_outbox_of_streams(te_db_t *db, apr_pool_t *p,
                                  const apr_array_header_t *streams, int each,
                                  apr_array_header_t **rows);
 
 /* The transport has these: forget them. rows: te_outbox_row_t *. Returns when
- * PostgreSQL has been told; te_db_finish, or the next call, says how it
- * went. */
+ * PostgreSQL has been told. */
 te_db_err_e te_outbox_accepted(te_db_t *db, apr_pool_t *p,
                                const apr_array_header_t *rows);
+
+/* The end of that, to be awaited before anything else is asked of the
+ * connection: those that were moved since they were read (VACUUM FULL) are
+ * forgotten all the same. */
+te_db_err_e te_outbox_forgotten(te_db_t *db, apr_pool_t *p,
+                                const apr_array_header_t *rows);
 
 /* This one failed: count it, and leave its stream alone for a while. */
 te_db_err_e te_outbox_failed(te_db_t *db, apr_pool_t *p,

@@ -211,47 +211,74 @@ publish_fill() { # PREFIX USERS COUNT
 
 # ---- drain ---------------------------------------------------------------------
 
+# Each prints records, records a second, and the processor's seconds of httpd,
+# PostgreSQL, the sidecar, Kafka and the loop: what they took is less a matter
+# of what else the machine does than how long.
 publish_drain_ours() { # COUNT
-    local since
+    local since seconds
     part_stop daprd
     publish_fill "d$SRANDOM-" 1000 "$1"
     db_admin -d postgres -c CHECKPOINT
     since=$(publish_now)
+    seconds=$(publish_seconds)
     part_up daprd
     publish_empty 300
-    publish_rate "$since"
+    printf '%s %s 0\n' "$(publish_rate "$since")" "$(publish_seconds "$seconds")"
+}
+
+# The processor's seconds since, of each part; of the sidecar all.
+publish_seconds() { # [THEN]
+    {
+        echo "${1:-0 0 0 0}"
+        for part in bench_dapr postgres daprd kafka; do
+            part_running "$part" && bench_ticks "$part" || echo 0
+        done | awk '{ printf "%s ", $1 / 100 }'
+    } | awk 'NR == 1 { for (i = 1; i <= NF; ++i) then[i] = $i }
+        NR == 2 { print $1 - then[1], $2 - then[2], $3 - then[3], $4 - then[4] }'
 }
 
 publish_drain_bare() { # COUNT
-    local since
+    local since seconds used TIMEFORMAT="%U %S"
     part_stop daprd
     bench_sql dapr -F $'\t' -c "SELECT id, user_id, event FROM ($(publish_events "b$SRANDOM-" 1000 "$1")) AS e" \
         >"$RUN/events"
+    seconds=$(publish_seconds)
     part_up daprd
     since=$(publish_now)
-    "$RUN/bare" "http://127.0.0.1:$(port dapr-http)/v1.0/publish/bulk/kafka-pubsub/tasks" \
-        "$(secret dapr-token)" "$RUN/events" >/dev/null || die "the bare loop failed"
-    publish_rate "$since"
+    used=$({ time "$RUN/bare" "http://127.0.0.1:$(port dapr-http)/v1.0/publish/bulk/kafka-pubsub/tasks" \
+        "$(secret dapr-token)" "$RUN/events" >/dev/null; } 2>&1 | awk '{ print $1 + $2 }') ||
+        die "the bare loop failed"
+    printf '%s %s %s\n' "$(publish_rate "$since")" "$(publish_seconds "$seconds")" "$used"
 }
 
+# In turns, and who begins changes: ours bare, bare ours, ours bare, ... A first
+# turn that does not count warms Kafka.
 publish_drain() {
-    local count=100000 round n ours bare
-    [[ -z $quick ]] || count=20000
+    local count=100000 turns=$((rounds < 4 ? 4 : rounds)) round who n rate used order=(bare ours)
+    [[ -z $quick ]] || count=20000 turns=1
     DELIVERED='' # or both would measure how fast events are handled
-    : >"$RUN/ours" >"$RUN/bares" >"$RUN/ratios"
-    for ((round = 1; round <= rounds; ++round)); do
-        read -r n bare < <(publish_drain_bare "$count")
-        ((n >= count)) || die "the bare loop published $n of $count"
-        read -r n ours < <(publish_drain_ours "$count")
-        ((n >= count)) || die "$n of $count events are in Kafka"
-        echo "$ours" >>"$RUN/ours"
-        echo "$bare" >>"$RUN/bares"
-        publish_ratio "$ours" "$bare" >>"$RUN/ratios"
-        say "drain, round $round: $ours/s, bare loop $bare/s"
+    : >"$RUN/drain-ours" >"$RUN/drain-bare" >"$RUN/ratios"
+    publish_drain_bare 20000 >/dev/null
+    for ((round = 1; round <= turns; ++round)); do
+        order=("${order[1]}" "${order[0]}")
+        for who in "${order[@]}"; do
+            read -r n rate used < <("publish_drain_$who" "$count")
+            ((n >= count)) || die "$who: $n of $count events are in Kafka"
+            echo "$rate $used" >>"$RUN/drain-$who"
+            say "drain, round $round, $who: $rate/s; processor s: $used"
+        done
+        publish_ratio "$(tail -n 1 "$RUN/drain-ours" | cut -d ' ' -f 1)" \
+            "$(tail -n 1 "$RUN/drain-bare" | cut -d ' ' -f 1)" >>"$RUN/ratios"
     done
-    publish_row "drain of $count events of 1,000 users" "$(publish_median <"$RUN/ours")/s" \
-        "bare bulk publish loop: $(publish_median <"$RUN/bares")/s" "$(publish_median <"$RUN/ratios")" ≥ 0.8
+    publish_row "drain of $count events of 1,000 users" "$(publish_column ours 1)/s" \
+        "bare bulk publish loop: $(publish_column bare 1)/s" "$(publish_median <"$RUN/ratios")" ≥ 0.8
+    publish_row "the processor's seconds for it: httpd + PostgreSQL; sidecar, Kafka" \
+        "$(publish_column ours 2) + $(publish_column ours 3); $(publish_column ours 4), $(publish_column ours 5)" \
+        "loop: $(publish_column bare 6); $(publish_column bare 4), $(publish_column bare 5)" \
+        "lowest–highest ratio: $(sort -n "$RUN/ratios" | sed -n '1p;$p' | paste -sd –)"
 }
+
+publish_column() { cut -d ' ' -f "$2" "$RUN/drain-$1" | publish_median; } # WHO COLUMN
 
 # ---- one stream ----------------------------------------------------------------
 

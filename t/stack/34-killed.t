@@ -51,4 +51,12 @@ ok $last, 'its event is the last of the stream';
 ok gapless(@{ $last // [] }), 'and the stream is in order without a gap';
 cmp_ok scalar(@{ $last // [] }), '>', $answered, 'with an event for each task';
 
+# Its parent alone: who is left finishes its work, ends, and frees the ports.
+my @children = children();
+kill KILL => TaskEvents::Stack::httpd_pid();
+ok eventually(30, sub { !grep { kill 0, $_ } @children }),
+  'children whose parent was killed end by themselves';
+ctl(httpd => 'start');
+is api($busy, POST => 'tasks', { title => 'anew' })->{status}, 201, 'and httpd can be started anew';
+
 done_testing;

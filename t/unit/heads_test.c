@@ -11,15 +11,13 @@
 
 static te_db_t *db;
 static te_heads_t heads;
-static apr_pool_t *round_pool;
 static char shards[TE_OUTBOX_SHARDS];
 
 static void open_heads(void)
 {
     db = te_db_standalone(pool, test_settings(1));
     ck_assert_int_eq(te_db_reopen(db, apr_time_from_sec(20)), TE_DB_OK);
-    apr_pool_create(&round_pool, pool);
-    te_heads_init(&heads, db, round_pool, pool);
+    te_heads_init(&heads, db, pool);
     memset(shards, 1, sizeof shards);
     sql("TRUNCATE taskevents.outbox");
 }
@@ -47,8 +45,8 @@ static const char *round_of(void)
     te_heads_start(&heads);
     do {
         te_db_renew(db, apr_time_from_sec(20));
-        ck_assert_int_eq(te_heads_read(&heads, shards, 100, 3, &rows),
-                         TE_DB_OK);
+        ck_assert_int_eq(te_heads_read(&heads, shards, 100, 3, NULL, pool,
+                                       &rows), TE_DB_OK);
         for (i = 0; i < rows->nelts; ++i) {
             const te_outbox_row_t *row =
                 APR_ARRAY_IDX(rows, i, const te_outbox_row_t *);
@@ -73,6 +71,7 @@ static apr_int64_t blocks(void)
 static void crowd(void)
 {
     heads.crowded = 1;
+    heads.slow_read = apr_time_from_sec(600);
     heads.first_block = blocks() + 1;
     heads.whole_at = apr_time_now() + apr_time_from_sec(600);
 }
@@ -180,16 +179,33 @@ START_TEST(the_end_begins_behind_what_nobody_needs)
 }
 END_TEST
 
+/* As many as a request has. */
+static const char *many(const char *element)
+{
+    const char *list = element;
+    int i;
+
+    for (i = 1; i < 256; ++i) {
+        list = apr_pstrcat(pool, list, ",", element, NULL);
+    }
+    return apr_pstrcat(pool, "{", list, "}", NULL);
+}
+
 START_TEST(statistics_of_an_empty_outbox_do_not_spoil_the_plans)
 {
-    static const struct {
+    const char *by_key = "Index Cond: ((shard = ";
+    const char *places = many("\"(0,1)\"");
+    const char *ids = many("00000000-0000-4000-8000-000000000001");
+    const struct {
         te_statement_e statement;
-        const char *params[5];
+        const char *by;
+        const char *params[7];
     } of[] = {
-        {TE_OUTBOX_HEADS, {"{1,2}", "", "", "10", "10"}},
-        {TE_OUTBOX_OF_STREAMS, {"{a}", "{tasks}", "{0}", "10"}},
-        {TE_OUTBOX_ACCEPTED, {"{1}", "{a}", "{tasks}", "{1}"}},
-        {TE_OUTBOX_FAILED, {"a", "tasks", "1", "1", "x"}},
+        {TE_OUTBOX_HEADS, by_key, {"{1,2}", "", "", "10", "10", "{}", "{}"}},
+        {TE_OUTBOX_OF_STREAMS, by_key, {"{a}", "{tasks}", "{0}", "10"}},
+        {TE_OUTBOX_ACCEPTED, "TID Cond: (ctid = v.place)", {places, ids}},
+        {TE_OUTBOX_SETTLE, by_key, {"a", "tasks", "1"}},
+        {TE_OUTBOX_FAILED, by_key, {"a", "tasks", "1", "1", "x"}},
     };
     const te_statement_t *statement = te_statement(of[_i].statement);
     const char *plan = "";
@@ -208,9 +224,60 @@ START_TEST(statistics_of_an_empty_outbox_do_not_spoil_the_plans)
     for (i = 0; i < PQntuples(r); ++i) {
         plan = apr_pstrcat(pool, plan, PQgetvalue(r, i, 0), "\n", NULL);
     }
-    ck_assert_ptr_nonnull(strstr(plan, "outbox_pkey"));
+    ck_assert_msg(strstr(plan, of[_i].by) != NULL, "%s", plan);
     ck_assert_msg(strstr(plan, "Seq Scan") == NULL, "%s", plan);
     ck_assert_msg(strstr(plan, "JIT") == NULL, "%s", plan);
+}
+END_TEST
+
+START_TEST(what_is_accepted_goes_wherever_it_is)
+{
+    apr_array_header_t *rows;
+
+    put("a", 1, 2);
+    put("b", 1, 5);
+    te_db_renew(db, apr_time_from_sec(20));
+    ck_assert_int_eq(te_heads_read(&heads, shards, 100, 3, NULL, pool, &rows),
+                     TE_DB_OK);
+    ck_assert_int_eq(rows->nelts, 5);
+    if (_i) {                   /* others are where these were */
+        sql("DELETE FROM taskevents.outbox WHERE sequence = 1;"
+            " UPDATE taskevents.outbox SET attempts = 1");
+        sql("VACUUM FULL taskevents.outbox");
+    }
+    ck_assert_int_eq(te_outbox_accepted(db, pool, rows), TE_DB_OK);
+    ck_assert_int_eq(te_outbox_forgotten(db, pool, rows), TE_DB_OK);
+    ck_assert_str_eq(sql("SELECT string_agg(user_id || sequence, ' '"
+                         " ORDER BY sequence) FROM taskevents.outbox"),
+                     "b4 b5");
+}
+END_TEST
+
+START_TEST(streams_left_aside_are_not_read)
+{
+    apr_array_header_t *rows, *some;
+    te_lines_t lines;
+    apr_pool_t *p;
+    te_read_t *read;
+    int crowded;
+
+    te_lines_init(&lines, pool);
+    put("a", 1, 2);
+    put("b", 1, 1);
+    te_db_renew(db, apr_time_from_sec(20));
+    read = te_lines_read(&lines, &p);
+    ck_assert_int_eq(te_heads_read(&heads, shards, 1, 1, NULL, p, &some),
+                     TE_DB_OK);
+    ck_assert_int_eq(te_lines_add(&lines, read, some, 1), 1);
+    for (crowded = 0; crowded < 2; ++crowded) {
+        te_heads_start(&heads);
+        heads.crowded = crowded;
+        ck_assert_int_eq(te_heads_read(&heads, shards, 9, 9, &lines, pool,
+                                       &rows), TE_DB_OK);
+        ck_assert_int_eq(te_outbox_streams(rows), 1);
+        ck_assert_str_ne(APR_ARRAY_IDX(rows, 0, te_outbox_row_t *)->user_id,
+                         APR_ARRAY_IDX(some, 0, te_outbox_row_t *)->user_id);
+    }
 }
 END_TEST
 
@@ -269,7 +336,9 @@ TCase *heads_tests(void)
         c, a_place_ahead_that_is_used_again_belongs_to_the_end_then);
     tcase_add_test(c, the_end_begins_behind_what_nobody_needs);
     tcase_add_loop_test(
-        c, statistics_of_an_empty_outbox_do_not_spoil_the_plans, 0, 4);
+        c, statistics_of_an_empty_outbox_do_not_spoil_the_plans, 0, 5);
+    tcase_add_loop_test(c, what_is_accepted_goes_wherever_it_is, 0, 2);
+    tcase_add_test(c, streams_left_aside_are_not_read);
     tcase_add_test(
         c, dead_rows_that_an_old_transaction_holds_crowd_it_until_vacuum);
     return c;

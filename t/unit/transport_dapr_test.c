@@ -555,8 +555,8 @@ START_TEST(it_never_gives_an_event_up_by_itself)
 
     ck_assert_str_eq(t->name, "dapr");
     ck_assert_int_eq(t->max_attempts, 0);
-    ck_assert_int_le(t->wait(100, 0xffff), apr_time_from_sec(30));
-    ck_assert_int_ge(t->wait(1, 0), apr_time_from_msec(250));
+    ck_assert_int_le(t->backoff(100, 0xffff), apr_time_from_sec(30));
+    ck_assert_int_ge(t->backoff(1, 0), apr_time_from_msec(250));
 }
 END_TEST
 

@@ -178,14 +178,27 @@ class Injector:
             self.stack.ctl("httpd", "kill")
         self.stack.ctl("httpd", "start")
 
+    def parent_kill(self, lasts, _choice, _also):
+        """The children are left alone, with the ports and the locks. They
+        end by themselves, or no other httpd could ever start."""
+        parent = self.stack.pid("httpd")
+        children, began = children_of(parent), time.monotonic()
+        send("KILL", parent)
+        if not self.wait_gone("httpd-parent-kill", children, began, 0, None):
+            self.endings.append(("httpd-parent-kill", 99))
+            send("KILL", *children)
+        time.sleep(lasts)
+        self.stack.ctl("httpd", "start")
+
     def wait_gone(self, kind, children, began, lasts, also):
         if also:
             self.meanwhile(min(lasts, 0.5), 0, also)
-        eventually(15, lambda: not any(map(is_there, children)), 0.05)
+        gone = eventually(15, lambda: not any(map(is_there, children)), 0.05)
         took = time.monotonic() - began
         self.say(f"{kind}: the old children ended in {took:.1f} s")
         if lasts > 0:
             self.endings.append((kind, took))
+        return gone
 
     def backends(self, what, limit):
         self.ask(f"SELECT count({what}) FROM (SELECT pid"
@@ -238,6 +251,7 @@ FAULTS = {
     "backends-end": Injector.backends_end,
     "backend-kill": Injector.backend_kill,
     "httpd-graceful-stop": Injector.graceful_stop,
+    "httpd-parent-kill": Injector.parent_kill,
     "httpd-child-pause": Injector.child_pause,
     "httpd-child-freeze": Injector.child_freeze,
     "node-leaves": of_part("node", "stop"),

@@ -133,9 +133,11 @@ def is_bad(line, killed, disturbed):
                  r"stack smashing|corrupt|double free|Assertion", line):
         return True
     level = re.search(r":(crit|alert|emerg)\]", line)
-    # what the sidecar could not deliver is told of at this level
-    return bool(level) and not (disturbed and "TE0401" in line
-                                and "(deadletter)" in line)
+    # what the sidecar could not deliver is told of at this level, and that a
+    # child's parent was killed
+    return bool(level) and not (
+        disturbed and ("TE0401" in line and "(deadletter)" in line
+                       or "TE0020" in line))
 
 
 def minutes(default):
