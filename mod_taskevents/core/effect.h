@@ -21,6 +21,7 @@ typedef struct te_handling_t {
     te_series_t *series;                /* said's series, held too; NULL */
     apr_array_header_t *follow_ups;     /* te_outgoing_t *: put here what this
                                          * event causes; written at the end */
+    int notified;                       /* out: there is a notification */
 } te_handling_t;
 
 /* Rules for all effects: they reconcile with the state of now, so that any

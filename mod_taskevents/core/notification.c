@@ -99,6 +99,7 @@ static te_db_err_e decide(te_handling_t *h, te_reminder_t *reminder,
     }
     reason = te_reminder_obsolete_by(reminder, h->task);
     if (reason == NULL) {
+        h->notified = 1;
         one = apr_array_push(told);
         one->task_id = h->task->id;
         one->reminder_id = reminder->id;

@@ -1,6 +1,7 @@
 #include "reminders.h"
 
 #include <apr_strings.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../base/timefmt.h"
@@ -146,6 +147,20 @@ te_db_err_e te_reminders_due(te_db_t *db, apr_pool_t *p, int limit,
         APR_ARRAY_PUSH(*due, te_due_t *) = read_due(p, r, row);
     }
     return TE_DB_OK;
+}
+
+te_db_err_e te_reminders_overdue(te_db_t *db, apr_int64_t *n,
+                                 double *oldest_seconds)
+{
+    PGresult *r;
+    te_db_err_e err = te_db_run(db, TE_REMINDERS_OVERDUE, TE_TX_NONE, NULL,
+                                &r);
+
+    if (err == TE_DB_OK && PQntuples(r) > 0) {
+        *n = te_db_int64(r, 0, 0);
+        *oldest_seconds = strtod(PQgetvalue(r, 0, 1), NULL);
+    }
+    return err;
 }
 
 te_db_err_e te_reminder_find(te_db_t *db, apr_pool_t *p, const char *id,

@@ -66,6 +66,11 @@ typedef struct te_due_t {
 te_db_err_e te_reminders_due(te_db_t *db, apr_pool_t *p, int limit,
                              apr_array_header_t **due);
 
+/* How many are due and not triggered, and for how long the longest of them,
+ * by PostgreSQL's clock. */
+te_db_err_e te_reminders_overdue(te_db_t *db, apr_int64_t *n,
+                                 double *oldest_seconds);
+
 /* The same for one that may not be due; NULL: there is none. */
 te_db_err_e te_reminder_find(te_db_t *db, apr_pool_t *p, const char *id,
                              te_due_t **due);

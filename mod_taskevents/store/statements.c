@@ -744,6 +744,11 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         REMINDER_AND_TASK " WHERE r.state = 'scheduled'"
         " AND r.remind_at <= statement_timestamp()"
         " ORDER BY r.remind_at, r.id LIMIT $1::int"},
+    /* -> how many, the age of the oldest in seconds */
+    [TE_REMINDERS_OVERDUE] = {"te_reminders_overdue", 0,
+        "SELECT count(*), coalesce(extract(epoch FROM statement_timestamp()"
+        " - min(remind_at)), 0) FROM taskevents.reminders"
+        " WHERE state = 'scheduled' AND remind_at <= statement_timestamp()"},
     /* $1 id */
     [TE_REMINDER_FIND] = {"te_reminder_find", 1,
         REMINDER_AND_TASK " WHERE r.id = $1::uuid"},

@@ -31,6 +31,27 @@ START_TEST(it_is_never_triggered_early)
 }
 END_TEST
 
+START_TEST(those_that_are_late_are_counted)
+{
+    apr_int64_t n = -1;
+    double oldest = -1;
+
+    sweep();
+    task_with_reminder();
+    ck_assert_int_eq(te_reminders_overdue(db, &n, &oldest), TE_DB_OK);
+    ck_assert_int_eq(n, 0);
+    ck_assert(oldest == 0);
+    sql("UPDATE taskevents.reminders SET remind_at = clock_timestamp()"
+        " - interval '90 s' WHERE id = '%s'", only_reminder());
+    ck_assert_int_eq(te_reminders_overdue(db, &n, &oldest), TE_DB_OK);
+    ck_assert_int_eq(n, 1);
+    ck_assert(oldest >= 90 && oldest < 3600);
+    sweep();
+    ck_assert_int_eq(te_reminders_overdue(db, &n, &oldest), TE_DB_OK);
+    ck_assert_int_eq(n, 0);
+}
+END_TEST
+
 START_TEST(what_is_no_reminder_is_done_with)
 {
     ck_assert_int_eq(fire(te_uuid_v4(pool)), TE_FIRED_DONE);
@@ -410,6 +431,7 @@ TCase *sweep_tests(void)
 
     tcase_add_checked_fixture(c, reminding_open, reminding_close);
     tcase_add_test(c, it_is_never_triggered_early);
+    tcase_add_test(c, those_that_are_late_are_counted);
     tcase_add_test(c, what_is_no_reminder_is_done_with);
     tcase_add_test(c, a_triggered_one_tells_what_it_is_about);
     tcase_add_test(c, a_task_that_changed_unheard_cancels_at_the_last_moment);
