@@ -46,6 +46,9 @@ typedef struct te_db_settings_t {
  * say about a bad one may quote a password, so it is not told. */
 int te_db_conninfo_valid(const char *conninfo);
 
+/* Whether a valid one has a password in it. */
+int te_db_conninfo_has_password(const char *conninfo);
+
 /* Load the pgsql driver of apr_dbd; once per process, before threads.
  * @return APR_SUCCESS, or the reason that it is not there */
 apr_status_t te_db_driver_init(apr_pool_t *p);

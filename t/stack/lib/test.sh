@@ -2,24 +2,24 @@
 # shellcheck disable=SC2034  # read by the other parts
 # The suites of ./dev test.
 
-SUITES=(build unit migrations events api docs sanitize dist package upgrade stack faults)
+SUITES=(build unit migrations events api docs k8s sanitize dist package upgrade stack faults)
 # All of them, in the order in which a failure is cheapest. The tests of the
 # stack mostly wait, so those behind the bar run beside them. And the tests of
 # the API run once, with the sanitizers.
-WHOLE=(build unit 'stack|migrations events docs dist package upgrade' sanitize api faults)
+WHOLE=(build unit 'stack|migrations events docs dist k8s package upgrade' sanitize api faults)
 
 TEST="$WORK/test"
 
 cmd_test() {
     local steps=("${WHOLE[@]}") step rc=0
-    FAULTS_MINUTES=3 WHOLE_RUN=1
+    FAULTS_MINUTES=3 K8S_LONG='' WHOLE_RUN=1
     if (($#)); then
         [[ " ${SUITES[*]} " == *" $1 "* ]] || die "test takes one of: ${SUITES[*]}"
         steps=("$1") WHOLE_RUN=''
         shift
     fi
     test_options "${steps[0]}" "$@"
-    mkdir -p "$WORK/log"
+    mkdir -p "$WORK/log" "$TEST"
     [[ ! "${steps[*]}" =~ (stack|faults) ]] || need_for_dapr
     install_packages "${PACKAGES_UP[@]}" "${PACKAGES_TEST[@]}"
 
@@ -81,8 +81,12 @@ run_suites() { # NAME...
 
 test_options() { # SUITE [OPTION...]
     (($# > 1)) || return 0
+    if [[ $* == 'k8s --long' ]]; then
+        K8S_LONG=1
+        return 0
+    fi
     [[ $# == 3 && $1 == faults && $2 == --minutes && $3 =~ ^[0-9]{1,4}$ ]] ||
-        die "only faults takes an option: --minutes N"
+        die "options are: faults --minutes N, k8s --long"
     FAULTS_MINUTES=$3
 }
 
@@ -229,13 +233,16 @@ api_tests() { # BUILD [VARIABLE=VALUE...]
     shift
     mkdir -p "$roots"
     give "$roots"
-    as_tester env "TASKEVENTS_TEST_DIR=$roots" "$@" t/api/run "$build"
+    as_tester env "TASKEVENTS_TEST_DIR=$roots" "TASKEVENTS_PROMTOOL=$(promtool_program)" \
+        "$@" t/api/run "$build"
 }
 
 suite_api() {
     need_script t/api/run
     test_db api
     db_migrate api
+    TASKEVENTS_TEST_SERVICE_DSN=$(db_service_role api)
+    export TASKEVENTS_TEST_SERVICE_DSN
     if [[ -n $WHOLE_RUN ]]; then
         sanitized_build
         sanitized_api
@@ -263,6 +270,7 @@ suite_docs() {
         "TASKEVENTS_TOKEN=$(TASKEVENTS_RUN="$TEST/live" "$ROOT/dev" token alice)" \
         "TASKEVENTS_STATUS_URL=$(RUN="$TEST/live" httpd_url)/taskevents-status" \
         "TASKEVENTS_DSN=$(RUN="$TEST/live" db_dsn)" \
+        "TASKEVENTS_PROMTOOL=$(promtool_program)" \
         t/docs/run "$WORK/build-gcc"
 }
 
