@@ -291,6 +291,57 @@ START_TEST(a_server_that_is_not_there_is_told_at_once)
 }
 END_TEST
 
+START_TEST(a_schema_that_is_too_old_is_not_worked_with)
+{
+    te_db_settings_t *settings = test_settings(2);
+    te_db_t *db, *alone;
+    int version;
+
+    db_pool = open_pool(1);
+    db = borrow(db_pool);
+    ck_assert_int_eq(te_db_schema_version(db, &version), TE_DB_OK);
+    te_db_release(db);
+    close_pool(db_pool);
+    ck_assert_int_eq(te_db_schema_found(), version);
+
+    settings->schema_needed = version + 1;
+    ck_assert_int_eq(te_db_pool_create(&db_pool, settings, pool),
+                     APR_SUCCESS);
+    ck_assert_int_eq(te_db_acquire(db_pool, &db, apr_time_from_sec(9)),
+                     TE_DB_OLD);
+    ck_assert_ptr_null(db);
+    alone = te_db_standalone(pool, settings);
+    ck_assert_int_eq(te_db_reopen(alone, apr_time_from_sec(9)), TE_DB_OLD);
+    ck_assert_int_eq(te_db_backend(alone), 0);
+
+    settings->schema_needed = version;
+    ck_assert_int_eq(te_db_reopen(alone, apr_time_from_sec(9)), TE_DB_OK);
+    te_db_close(alone);
+    close_pool(db_pool);
+}
+END_TEST
+
+START_TEST(whoever_misses_something_makes_all_connections_look_again)
+{
+    te_db_t *first, *second;
+    PGresult *r;
+    int backend;
+
+    db_pool = open_pool(2);
+    first = borrow(db_pool);
+    second = borrow(db_pool);
+    backend = te_db_backend(second);
+    ck_assert_int_eq(te_db_run_text(first, "SELECT * FROM taskevents.gone",
+                                    0, NULL, &r), TE_DB_FAILED);
+    te_db_release(second);
+    second = borrow(db_pool);
+    ck_assert_int_ne(te_db_backend(second), backend);
+    te_db_release(second);
+    te_db_release(first);
+    close_pool(db_pool);
+}
+END_TEST
+
 static void borrow_and_ask(int number, void *context)
 {
     int i;
@@ -433,6 +484,8 @@ TCase *db_pool_tests(void)
     tcase_add_test(c, a_transaction_is_never_handed_on_half_open);
     tcase_add_test(c, a_pool_that_closed_leaves_no_session);
     tcase_add_test(c, a_server_that_is_not_there_is_told_at_once);
+    tcase_add_test(c, a_schema_that_is_too_old_is_not_worked_with);
+    tcase_add_test(c, whoever_misses_something_makes_all_connections_look_again);
     tcase_add_test(c, more_threads_than_connections_all_get_their_turn);
     tcase_add_test(c, no_two_threads_get_the_same_task_id);
     tcase_add_test(c, zones_are_those_of_iana);

@@ -17,9 +17,11 @@ own_namespaces() {
 
 # tree NAME CONTROL PACKAGE...: sets TREE.
 tree() {
-    local name=$1 control=$2 suite key log="$WORK/log/tree-$1.log"
+    local name=$1 control=$2 suite key COMPONENTS=main log="$WORK/log/tree-$1.log"
     shift 2
     suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+    [[ $(. /etc/os-release && echo "$ID") != ubuntu ]] || COMPONENTS=main,universe
+    export COMPONENTS
     key=$({
         printf '%s\n' "$suite" "$EUID" "$@"
         cat "$ROOT/t/package/make-tree"
@@ -31,15 +33,24 @@ tree() {
     flock 6
     if [[ ! -e $TREE/.made ]]; then
         say "making a system of $suite to $name packages in; this is done once"
-        "${OWN[@]}" rm -rf "$TREE.new"
-        "${OWN[@]}" "$ROOT/t/package/make-tree" "$suite" "$TREE.new" "$control" "$@" \
-            </dev/null >"$log" 2>&1 6>&- || {
+        {
+            "${OWN[@]}" rm -rf "$TREE.new" && base_of "$suite" &&
+                "${OWN[@]}" "$ROOT/t/package/make-tree" "$suite" "$TREE.new" "$control" "$@"
+        } </dev/null >"$log" 2>&1 6>&- || {
             tail -n 20 "$log" >&2
             die "the system could not be made; all of it is in $log"
         }
         mv "$TREE.new" "$TREE"
     fi
     exec 6>&-
+}
+
+# What make-tree begins with where it may not make device files.
+base_of() { # SUITE
+    ((EUID != 0)) || return 0
+    export BASE="$CACHE/tree-base-$1.tar"
+    [[ -e $BASE ]] || mmdebstrap --mode=unshare --variant=minbase \
+        --components="$COMPONENTS" "$1" "$BASE"
 }
 
 in_tree() { # TREE WORK COMMAND...
@@ -58,6 +69,7 @@ tested_with() {
 
 suite_package() {
     local work="$TEST/package" making trying
+    ((EUID == 0)) || install_packages mmdebstrap uidmap
     if ! own_namespaces; then
         say "SKIPPED: no package was built or tried. It needs namespaces (unshare --mount --pid --net): be root, or have a range in /etc/subuid."
         return 0

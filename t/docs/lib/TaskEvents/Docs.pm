@@ -42,7 +42,7 @@ sub files_below {
     return sort @files;
 }
 
-sub doc_files { return (src() . '/README.md', files_below('docs', qr/\.md$/)) }
+sub doc_files { return (map({ src() . "/$_.md" } qw(README CONTRIBUTING SECURITY)), files_below('docs', qr/\.md$/)) }
 sub conf_files { return files_below('conf', qr/\.conf$/) }
 sub source_files { return files_below('mod_taskevents', qr/\.[ch]$/) }
 
