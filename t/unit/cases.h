@@ -36,6 +36,7 @@ TCase *handling_tests(void);
 TCase *letters_tests(void);
 TCase *heads_tests(void);
 TCase *jobs_tests(void);
+TCase *memory_tests(void);
 TCase *reminders_tests(void);
 TCase *sweep_tests(void);
 TCase *tasks_tests(void);
