@@ -308,7 +308,7 @@ static const char *escaped(apr_pool_t *p, const char *value)
         if (*value == '\\' || *value == '"' || *value == '\n') {
             *o++ = '\\';
         }
-        *o++ = *value == '\n' ? 'n' : *value;
+        *o++ = (char)(*value == '\n' ? 'n' : *value);
     }
     *o = '\0';
     return out;
