@@ -11,7 +11,7 @@ PACKAGES_UP=(
 )
 # To test it.
 PACKAGES_TEST=(
-    check clang faketime kcat python3-venv python3-yaml libapache2-mod-perl2 libclang-rt-14-dev xz-utils
+    check clang clang-tidy cppcheck faketime gcovr valgrind kcat python3-venv python3-yaml libapache2-mod-perl2 libclang-rt-14-dev xz-utils
 )
 
 missing_packages() {
