@@ -19,6 +19,7 @@ struct te_chores_t {
     int n;
     apr_time_t *due;                    /* per chore: its next run */
     void **states;
+    te_thread_e told_as;
     te_chore_env_t env;
     te_publisher_t *publisher;
     apr_pool_t *pool;                   /* the thread's own */
@@ -82,6 +83,9 @@ static void run_chore(te_chores_t *c, int i)
         err = chore->lock ? run_alone(c, i)
                           : chore->run(&c->env, c->states[i]);
     }
+    if (err == TE_DB_OK) {
+        te_chore_beat(chore->name);
+    }
     if (err == TE_DB_OK && c->was_away) {
         te_log(TE_LOG_NOTICE, 0, "TE0602", "chores are done again");
         c->was_away = 0;
@@ -133,14 +137,17 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 
     (void)thread;
     while (!is_stopping(c)) {
+        te_thread_beat(c->told_as);
         for (i = 0; i < c->n && !is_stopping(c); ++i) {
             if (c->due[i] <= apr_time_now()) {
                 run_chore(c, i);
             }
         }
         wait_for_bell(c);
+        te_log_tell_held(0, apr_time_now());
     }
     te_db_close(c->env.db);
+    te_thread_ended(c->told_as);
     return NULL;
 }
 
@@ -160,7 +167,8 @@ static apr_status_t make_states(te_chores_t *c)
 }
 
 apr_status_t te_chores_start(te_chores_t **out, const te_chore_t *chores,
-                             int n, const te_settings_t *settings,
+                             int n, te_thread_e thread,
+                             const te_settings_t *settings,
                              te_db_pool_t *ids, te_publisher_t *publisher,
                              apr_pool_t *p)
 {
@@ -172,6 +180,7 @@ apr_status_t te_chores_start(te_chores_t **out, const te_chore_t *chores,
     }
     c->chores = chores;
     c->n = n;
+    c->told_as = thread;
     c->publisher = publisher;
     c->seed = (unsigned int)(apr_time_now() ^ ((apr_time_t)getpid() << 19));
     c->env.settings = settings;

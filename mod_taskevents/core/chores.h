@@ -3,6 +3,7 @@
 #ifndef TE_CORE_CHORES_H
 #define TE_CORE_CHORES_H
 
+#include "../base/children.h"
 #include "../base/httpclient.h"
 #include "publisher.h"
 #include "settings.h"
@@ -27,7 +28,7 @@ typedef struct te_chore_env_t {
 typedef te_db_err_e te_chore_fn(te_chore_env_t *env, void *state);
 
 typedef struct te_chore_t {
-    const char *name;                   /* for the log */
+    const char *name;                   /* for the log and the metrics */
     apr_interval_time_t every;          /* its usual time */
     /* 0: any number of children may do it side by side; else one of all that
      * share the database, told by this number (TE_CHORE_LOCK_…) */
@@ -45,9 +46,10 @@ typedef struct te_chore_t {
 
 typedef struct te_chores_t te_chores_t;
 
-/* Start the thread. chores, settings and publisher must outlive it. */
+/* Start the thread, told as this one. chores, settings and publisher must outlive it. */
 apr_status_t te_chores_start(te_chores_t **out, const te_chore_t *chores,
-                             int n, const te_settings_t *settings,
+                             int n, te_thread_e thread,
+                             const te_settings_t *settings,
                              te_db_pool_t *ids, te_publisher_t *publisher,
                              apr_pool_t *p);
 

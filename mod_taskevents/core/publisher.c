@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "../base/children.h"
 #include "../base/log.h"
+#include "../base/metrics.h"
 #include "../store/locks.h"
 #include "../store/outbox.h"
 #include "breaker.h"
@@ -84,6 +86,11 @@ static void pause_for(te_publisher_t *pub, apr_interval_time_t pause)
     apr_thread_mutex_unlock(pub->mutex);
 }
 
+static void tell_held(int shards)
+{
+    te_metric_set(TE_METRIC_PUBLISHER_SHARDS, NULL, (apr_uint64_t)shards);
+}
+
 /* --- the connection ---------------------------------------------------- */
 
 static int connection_ready(te_publisher_t *pub)
@@ -130,6 +137,7 @@ static void drop_connection(te_publisher_t *pub, te_db_err_e err)
                te_db_error(pub->db));
     }
     te_db_close(pub->db);
+    tell_held(0);
     pub->db_checked = 0;
 }
 
@@ -149,6 +157,7 @@ static te_db_err_e publish(te_publisher_t *pub)
         apr_pool_clear(pub->round);
         te_db_renew(pub->db, BUDGET);
         err = te_locks_shards(pub->db, shards, &held);
+        tell_held(err == TE_DB_OK ? held : 0);
         if (err == TE_DB_OK && held < TE_OUTBOX_SHARDS) {
             err = te_frozen_end(&pub->frozen, pub->db, pub->round);
         }
@@ -161,12 +170,21 @@ static te_db_err_e publish(te_publisher_t *pub)
             || (err = te_locks_release(pub->db)) != TE_DB_OK) {
             break;
         }
+        tell_held(0);
         err = te_heads_look(&pub->heads, &more);
         if (err != TE_DB_OK) {
             break;
         }
     }
     return err;
+}
+
+/* The child may live on for a while, until its last request is answered. */
+static void tell_end(void)
+{
+    tell_held(0);
+    te_metric_set(TE_METRIC_BREAKER_STATE, NULL, 0);
+    te_thread_ended(TE_THREAD_PUBLISHER);
 }
 
 /* --- the thread -------------------------------------------------------- */
@@ -178,6 +196,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 
     (void)thread;
     while (!is_stopping(pub)) {
+        te_thread_beat(TE_THREAD_PUBLISHER);
         te_drain_forget_due(&pub->drain);
         if (connection_ready(pub)) {
             err = publish(pub);
@@ -188,6 +207,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
         wait_for_bell(pub);
     }
     te_db_close(pub->db);
+    tell_end();
     return NULL;                /* not apr_thread_exit: it leaves the stack
                                  * by force, which sanitizers cannot follow */
 }

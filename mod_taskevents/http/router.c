@@ -149,23 +149,24 @@ int te_router_is_ours(const char *prefix, const char *path)
            || strcmp(path, "/readyz") == 0;
 }
 
-const char *const *te_router_names(apr_pool_t *p, int *n)
-{
-    const apr_size_t n_routes = sizeof routes / sizeof routes[0];
-    const apr_size_t n_status = sizeof status_routes / sizeof status_routes[0];
-    const char **names = apr_palloc(p, sizeof(*names)
-                                           * (n_routes + n_status + 1));
-    apr_size_t i, at = 0;
+#define N_ROUTES ((int)(sizeof routes / sizeof routes[0]))
+#define N_STATUS ((int)(sizeof status_routes / sizeof status_routes[0]))
 
-    for (i = 0; i < n_routes; ++i) {
-        names[at++] = routes[i].name;
-    }
-    for (i = 0; i < n_status; ++i) {
-        names[at++] = status_routes[i].name;
-    }
-    names[at++] = "other";
-    *n = (int)at;
-    return names;
+int te_router_count(void)
+{
+    return N_ROUTES + N_STATUS;
+}
+
+const te_route_t *te_router_at(int i)
+{
+    return i < N_ROUTES ? &routes[i] : &status_routes[i - N_ROUTES];
+}
+
+int te_router_number(const te_route_t *route)
+{
+    return route >= routes && route < routes + N_ROUTES
+               ? (int)(route - routes)
+               : N_ROUTES + (int)(route - status_routes);
 }
 
 const char *te_router_allow(apr_pool_t *p, const te_route_t *route)

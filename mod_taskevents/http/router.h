@@ -43,8 +43,10 @@ te_match_t te_router_match_status(apr_pool_t *p, const char *location,
 /* Whether a path is one that this module answers for, found or not. */
 int te_router_is_ours(const char *prefix, const char *path);
 
-/* The names of all routes and, as the last one, "other", in p. */
-const char *const *te_router_names(apr_pool_t *p, int *n);
+/* All routes, those of the status handler too, by numbers from 0. */
+int te_router_count(void);
+const te_route_t *te_router_at(int i);
+int te_router_number(const te_route_t *route);
 
 /* The methods of a route as an Allow header names them. */
 const char *te_router_allow(apr_pool_t *p, const te_route_t *route);

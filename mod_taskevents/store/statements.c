@@ -716,18 +716,24 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         " WHERE r.task_id = $1::bigint AND r.user_id = $2::text"
         " AND (r.state = 'scheduled' OR r.due_since = $3::timestamptz)"
         " FOR UPDATE"},
-    /* $1 id $2 user */
-    [TE_REMINDER_LOCK] = {"te_reminder_lock", 2,
+    /* $1 ids $2 users -> those that there are */
+    [TE_REMINDERS_HOLD] = {"te_reminders_hold", 2,
         "SELECT " REMINDER_COLUMNS " FROM taskevents.reminders r"
-        " WHERE r.id = $1::uuid AND r.user_id = $2::text FOR UPDATE"},
+        " WHERE r.id = ANY ($1::uuid[]) AND r.user_id = ANY ($2::text[])"
+        " ORDER BY r.id FOR UPDATE"},
     /* $1 id $2 task $3 user $4 due $5 due since $6 remind at $7 event
-     * $8 correlation $9 trace $10 state of its job */
+     * $8 correlation $9 trace $10 how many of one minute have a job */
     [TE_REMINDER_SCHEDULE] = {"te_reminder_schedule", 10,
         "INSERT INTO taskevents.reminders (id, task_id, user_id, due_date,"
         " due_since, remind_at, event_id, correlation_id, traceparent,"
         " job_state) VALUES ($1::uuid, $2::bigint, $3::text,"
         " $4::timestamptz, $5::timestamptz, $6::timestamptz, $7::uuid,"
-        " $8::text, $9::text, $10::text)"},
+        " $8::text, $9::text, CASE WHEN $10::int > (SELECT count(*) FROM ("
+        "  SELECT FROM taskevents.reminders m WHERE m.state = 'scheduled'"
+        "  AND m.remind_at >= date_trunc('minute', $6::timestamptz)"
+        "  AND m.remind_at < date_trunc('minute', $6::timestamptz)"
+        "   + interval '1 minute' LIMIT $10::int) AS m)"
+        " THEN 'wanted' ELSE 'none' END)"},
     /* $1 id $2 reason */
     [TE_REMINDER_CANCEL] = {"te_reminder_cancel", 2,
         "UPDATE taskevents.reminders r SET state = 'cancelled',"
@@ -738,6 +744,11 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         REMINDER_AND_TASK " WHERE r.state = 'scheduled'"
         " AND r.remind_at <= statement_timestamp()"
         " ORDER BY r.remind_at, r.id LIMIT $1::int"},
+    /* -> how many, the age of the oldest in seconds */
+    [TE_REMINDERS_OVERDUE] = {"te_reminders_overdue", 0,
+        "SELECT count(*), coalesce(extract(epoch FROM statement_timestamp()"
+        " - min(remind_at)), 0) FROM taskevents.reminders"
+        " WHERE state = 'scheduled' AND remind_at <= statement_timestamp()"},
     /* $1 id */
     [TE_REMINDER_FIND] = {"te_reminder_find", 1,
         REMINDER_AND_TASK " WHERE r.id = $1::uuid"},
@@ -820,18 +831,20 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         "     AND coalesce(t.due_since, t.updated_at) = r.due_since)"
         "  ORDER BY r.ended_at LIMIT 1000 FOR UPDATE SKIP LOCKED)"},
 
-    /* $1 task $2 reminder $3 due $4 the same as it is written in JSON; the
-     * message tells it by the clock on the user's wall */
-    [TE_NOTIFY_REMINDER] = {"te_notify_reminder", 4,
+    /* $1 tasks $2 reminders $3 due, as it is written in JSON; the message
+     * tells it by the clock on the user's wall */
+    [TE_NOTIFY_REMINDERS] = {"te_notify_reminders", 3,
         "INSERT INTO taskevents.notifications (user_id, type, title, message,"
         " task_id, reminder_id, data)"
         " SELECT t.user_id, 'task_reminder', t.title, 'Due on '"
-        "   || to_char($3::timestamptz AT TIME ZONE"
+        "   || to_char(v.due::timestamptz AT TIME ZONE"
         "    taskevents.zone_named(t.time_zone), 'YYYY-MM-DD \"at\" HH24:MI')"
         "   || ' (' || t.time_zone || ')',"
-        "  t.id, $2::uuid, json_build_object('reminder_id', $2::text,"
-        "   'due_date', $4::text)"
-        " FROM taskevents.tasks t WHERE t.id = $1::bigint"
+        "  t.id, v.id, json_build_object('reminder_id', v.id,"
+        "   'due_date', v.due)"
+        " FROM unnest($1::bigint[], $2::uuid[], $3::text[])"
+        "  WITH ORDINALITY AS v(task_id, id, due, n)"
+        "  JOIN taskevents.tasks t ON t.id = v.task_id ORDER BY v.n"
         " ON CONFLICT (reminder_id) DO NOTHING"},
     [TE_NOTIFICATIONS] = {"te_notifications", 3, NOTIFICATION_LIST("")},
     [TE_NOTIFICATIONS_UNREAD] = {"te_notifications_unread", 3,

@@ -305,6 +305,9 @@ static request_rec *request_of(const char *method, const char *path,
     r->args = args ? apr_pstrdup(pool, args) : NULL;
     r->headers_in = headers ? headers : apr_table_make(pool, 1);
     r->headers_out = apr_table_make(pool, 4);
+    r->err_headers_out = apr_table_make(pool, 1);
+    r->subprocess_env = apr_table_make(pool, 1);
+    r->notes = apr_table_make(pool, 4);
     r->status = HTTP_OK;
     r->request_time = apr_time_now();
     r->request_config = apr_pcalloc(pool, sizeof(void *));

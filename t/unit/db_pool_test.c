@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../mod_taskevents/base/children.h"
+#include "../../mod_taskevents/base/metrics.h"
 #include "../../mod_taskevents/store/db_internal.h"
 #include "cases.h"
 #include "database.h"
@@ -109,6 +111,59 @@ START_TEST(a_connection_that_broke_while_idle_is_replaced)
         te_db_release(db);
     }
     close_pool(db_pool);
+}
+END_TEST
+
+static void check_told(int used, int idle)
+{
+    apr_array_header_t *children = te_children(pool);
+    const te_child_t *me = &APR_ARRAY_IDX(children, 0, te_child_t);
+
+    ck_assert_int_eq(me->connections_used, used);
+    ck_assert_int_eq(me->connections_idle, idle);
+    ck_assert_int_eq(me->waiting, 0);
+}
+
+START_TEST(a_pool_tells_what_is_used_and_idle_and_who_waits)
+{
+    te_db_settings_t *settings = test_settings(2);
+    te_db_t *a, *b, *c;
+    te_histogram_t waits;
+    const char *pid;
+
+    te_metrics_use(apr_pcalloc(pool, te_metrics_size(1)), 1);
+    te_metrics_enter();
+    settings->wait = apr_time_from_msec(50);
+    ck_assert_int_eq(te_db_pool_create(&db_pool, settings, pool),
+                     APR_SUCCESS);
+    check_told(0, 0);
+    a = borrow(db_pool);
+    b = borrow(db_pool);
+    check_told(2, 0);
+    ck_assert_int_eq(te_db_acquire(db_pool, &c, apr_time_from_sec(9)),
+                     TE_DB_BUSY);
+    te_db_release(a);
+    check_told(1, 1);
+    pid = pid_of(b);
+    te_db_release(b);
+    check_told(0, 2);
+    terminate(pid);
+    a = borrow(db_pool);
+    b = borrow(db_pool);
+    check_told(2, 0);
+    terminate(pid_of(b));
+    ck_assert_int_ne(te_db_schema_version(b, &(int){0}), TE_DB_OK);
+    te_db_release(b);
+    te_db_release(a);
+    check_told(0, 1);
+    ck_assert_uint_eq(te_metric_total(TE_METRIC_POOL_TIMEOUTS, NULL, NULL),
+                      1);
+    te_metric_histogram(TE_METRIC_POOL_WAIT, NULL, NULL, &waits);
+    ck_assert_uint_eq(te_histogram_count(&waits), 5);
+    ck_assert_uint_ge(waits.micros, 45000);
+    close_pool(db_pool);
+    check_told(0, 0);
+    te_metrics_use(NULL, 0);
 }
 END_TEST
 
@@ -372,6 +427,7 @@ TCase *db_pool_tests(void)
     tcase_add_test(c, a_pool_that_is_empty_answers_busy_in_time);
     tcase_add_test(c, a_pool_with_a_connection_out_does_not_close);
     tcase_add_test(c, a_connection_that_broke_while_idle_is_replaced);
+    tcase_add_test(c, a_pool_tells_what_is_used_and_idle_and_who_waits);
     tcase_add_test(c, a_connection_that_breaks_in_use_is_lost_then_replaced);
     tcase_add_test(c, a_connection_that_breaks_in_a_transaction_is_lost);
     tcase_add_test(c, a_transaction_is_never_handed_on_half_open);

@@ -2,6 +2,7 @@
 use strict;
 use warnings;
 use utf8;
+use File::Temp ();
 use Test::More;
 use TaskEvents::Test;
 use TaskEvents::Metrics;
@@ -48,14 +49,17 @@ my $more = sub {
     my ($n, $what, $name, @labels) = @_;
     is $now->value($name, @labels) - $before->value($name, @labels), $n, $what;
 };
-$more->(1, 'a task was created', 'taskevents_http_requests_total', route => 'tasks', status => '201');
-$more->(3, 'it was read three times', 'taskevents_http_requests_total', route => 'task', status => '200');
-$more->(1, 'another one was not there', 'taskevents_http_requests_total', route => 'task', status => '404');
-$more->(1, 'a request that was refused is counted at its route', 'taskevents_http_requests_total', route => 'tasks', status => '403');
-$more->(1, 'a path without a route is counted', 'taskevents_http_requests_total', route => 'other', status => '404');
+$more->(1, 'a task was created', 'taskevents_http_requests_total', method => 'POST', route => 'tasks', status => '201');
+$more->(3, 'it was read three times', 'taskevents_http_requests_total', method => 'GET', route => 'task', status => '200');
+$more->(1, 'another one was not there', 'taskevents_http_requests_total', method => 'GET', route => 'task', status => '404');
+$more->(1, 'a request that was refused is counted at its route', 'taskevents_http_requests_total', method => 'GET', route => 'tasks', status => '403');
+$more->(1, 'a path without a route is counted', 'taskevents_http_requests_total', method => 'other', route => 'other', status => '404');
+$more->(3, 'the time that they took is told', 'taskevents_http_request_duration_seconds_count', method => 'GET', route => 'task', status => '200');
+$more->(1, 'its event was sent', 'taskevents_publish_attempts_total', type => 'task.created');
 $more->(1, 'its event was published', 'taskevents_events_published_total', type => 'task.created');
 $more->(1, 'after some time', 'taskevents_publish_lag_seconds_count');
 $more->(1, 'and handled', 'taskevents_deliveries_total', type => 'task.created', outcome => 'handled');
+$more->(1, '… which took some time, too', 'taskevents_delivery_duration_seconds_count', type => 'task.created');
 ok $now->value('taskevents_publish_lag_seconds_sum') - $before->value('taskevents_publish_lag_seconds_sum') < 5,
     'that time was short';
 my @states = $now->values('taskevents_breaker_state');
@@ -63,6 +67,54 @@ cmp_ok scalar @states, '>=', 2, 'each child tells its breaker';
 is_deeply [grep { $_ != 0 } @states], [], '… and all are closed';
 is $now->value('taskevents_outbox_events'), 0, 'the outbox is empty';
 cmp_ok $now->value('taskevents_outbox_oldest_seconds'), '==', 0, '… and nothing in it is old';
+
+# --- what each child tells
+
+for my $thread (qw(publisher chores outside_chores)) {
+    my @beats = $now->values('taskevents_thread_beat_timestamp_seconds', thread => $thread);
+    cmp_ok scalar @beats, '>=', 2, "the thread $thread of each child gives signs of life";
+    is_deeply [grep { abs($_ - time) > 30 } @beats], [], '… and did so a moment ago';
+}
+ok wait_for(sub {
+    ($now) = parse_metrics($get->()->{body});
+    my @swept = $now->values('taskevents_chore_beat_timestamp_seconds', chore => 'sweep');
+    @swept >= 2;
+}, 20), 'each child tells when it last looked for reminders';
+is_deeply [grep { $_ != 16 } $now->values('taskevents_db_connections_max')], [], 'the size of the pools is told';
+my $used = 0;
+$used += $_ for $now->values('taskevents_db_connections', state => 'used');
+is $used, 0, 'of their connections none is used when all is quiet';
+my $idle = 0;
+$idle += $_ for $now->values('taskevents_db_connections', state => 'idle');
+cmp_ok $idle, '>=', 1, '… and others are idle';
+cmp_ok $now->value('taskevents_db_connection_wait_seconds_count'), '>', $before->value('taskevents_db_connection_wait_seconds_count'),
+    'each time that one was wanted is counted';
+is $now->value('taskevents_reminders_due'), 0, 'no reminder is late';
+
+# --- effects
+
+sub counted { ($now) = parse_metrics($get->()->{body}); return $now->value(@_) }
+
+my %effects = map { $_ => counted('taskevents_effects_total', effect => $_) } qw(occurrence reminder notification);
+my $series = create($u, title => 'again and again', is_recurring => \1, recurring_interval => 'daily',
+    due_date => '2037-01-01T09:00:00Z');
+is request(POST => "/api/$u/tasks/$series->{id}/complete", as => $u)->{status}, 200, 'a recurring task is completed';
+ok wait_for(sub { counted('taskevents_effects_total', effect => 'occurrence') > $effects{occurrence} }, 20),
+    'that the next one is made is counted';
+ok wait_for(sub { counted('taskevents_effects_total', effect => 'reminder') > $effects{reminder} }, 20),
+    'and that it has a reminder';
+
+# --- what Prometheus' own checker says
+
+SKIP: {
+    skip 'TASKEVENTS_PROMTOOL names no promtool', 2 if !$ENV{TASKEVENTS_PROMTOOL};
+    my $file = File::Temp->new;
+    print $file $get->()->{body};
+    close $file;
+    my $said = qx("$ENV{TASKEVENTS_PROMTOOL}" check metrics < "$file" 2>&1);
+    is $?, 0, 'promtool can read it';
+    is $said, '', '… and has no objection';
+}
 
 # --- what the database keeps
 
@@ -81,6 +133,10 @@ ok wait_for(sub { my @new = grep { !$old{$_} } server_children(); @new >= 2 }, 2
 my $then = $now;
 $now = undef;
 wait_for(sub { ($now) = parse_metrics($get->()->{body} // ''); $now && $now->value('taskevents_database_up') }, 20);
-cmp_ok $now->value('taskevents_http_requests_total', route => 'task', status => '200'), '>=',
-    $then->value('taskevents_http_requests_total', route => 'task', status => '200'), '… and goes on counting';
+cmp_ok $now->value('taskevents_http_requests_total', method => 'GET', route => 'task', status => '200'), '>=',
+    $then->value('taskevents_http_requests_total', method => 'GET', route => 'task', status => '200'), '… and goes on counting';
+cmp_ok $now->value('taskevents_http_request_duration_seconds_count', method => 'GET', route => 'task', status => '200'), '>=',
+    $then->value('taskevents_http_request_duration_seconds_count', method => 'GET', route => 'task', status => '200'),
+    '… and so do the histograms';
+cmp_ok scalar(@{[$now->values('taskevents_breaker_state')]}), '>=', 2, '… and the new children tell their own state';
 finish();

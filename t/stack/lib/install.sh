@@ -11,7 +11,8 @@ PACKAGES_UP=(
 )
 # To test it.
 PACKAGES_TEST=(
-    check clang clang-tidy cppcheck faketime gcovr valgrind kcat python3-venv python3-yaml libapache2-mod-perl2 libclang-rt-14-dev xz-utils
+    check clang clang-tidy cppcheck debootstrap faketime gcovr iproute2 kcat python3-venv python3-yaml
+    libapache2-mod-perl2 libclang-rt-14-dev uidmap valgrind xz-utils
 )
 
 missing_packages() {
@@ -62,6 +63,31 @@ install_packages() {
     fi
     as_root rm -f "$PG_DROP_IN"
     find_postgres || die "no PostgreSQL server of version 15 or later"
+}
+
+# Prometheus' own checker. The package of Debian that has it would start a
+# Prometheus of the machine's: it is only unpacked.
+promtool_program() {
+    local found="$CACHE/prometheus/usr/bin/promtool" dir
+    if command -v promtool; then
+        return
+    fi
+    if [[ ! -x $found ]]; then
+        say "getting promtool" >&2
+        mkdir -p "$RUN/log" "$CACHE"
+        dir=$(mktemp -d "$CACHE/.prometheus.XXXXXX")
+        if ! { as_root apt-get update && (cd "$dir" && apt-get download prometheus) &&
+            dpkg-deb -x "$dir"/prometheus_*.deb "$dir/prometheus"; } </dev/null >"$RUN/log/promtool.log" 2>&1; then
+            tail -n 15 "$RUN/log/promtool.log" >&2
+            die "could not get promtool, of the Debian package prometheus"
+        fi
+        rm -rf "$CACHE/prometheus"
+        mv "$dir/prometheus" "$CACHE/prometheus"
+        rm -rf "$dir"
+    fi
+    # where the tests' user can reach it
+    cp -u "$found" "$WORK/promtool"
+    printf '%s\n' "$WORK/promtool"
 }
 
 # Sets PGBIN to the newest server's programs.

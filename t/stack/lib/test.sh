@@ -2,11 +2,12 @@
 # shellcheck disable=SC2034  # read by the other parts
 # The suites of ./dev test.
 
-SUITES=(build unit lint migrations events api docs sanitize tsan valgrind coverage dist stack faults fuzz)
+SUITES=(build unit lint migrations events api docs k8s sanitize tsan valgrind coverage dist package
+    upgrade stack faults fuzz)
 # All of them, in the order in which a failure is cheapest. The tests of the
 # stack mostly wait, so those behind the bar run beside them. And the tests of
 # the API run once, with the sanitizers.
-WHOLE=(build unit 'stack|migrations events docs dist lint' sanitize api faults)
+WHOLE=(build unit 'stack|migrations events docs dist k8s package upgrade lint' sanitize api faults)
 # ./dev test all --long: all of them, in their long forms, and what is too long for a
 # change to wait for.
 LONG=("${WHOLE[@]}" tsan valgrind coverage fuzz)
@@ -15,7 +16,7 @@ TEST="$WORK/test"
 
 cmd_test() {
     local steps=("${WHOLE[@]}") step rc=0
-    FAULTS_MINUTES=3 FUZZ_MINUTES=2 WHOLE_RUN=1 LONG_RUN=''
+    FAULTS_MINUTES=3 FUZZ_MINUTES=2 K8S_LONG='' WHOLE_RUN=1 LONG_RUN=''
     if [[ ${1:-} == all ]]; then
         [[ $# == 1 || "${*:2}" == --long ]] || die "all takes --long, or nothing"
         (($# == 1)) || long_run
@@ -26,7 +27,7 @@ cmd_test() {
         shift
     fi
     test_options "${steps[0]}" "$@"
-    mkdir -p "$WORK/log"
+    mkdir -p "$WORK/log" "$TEST"
     [[ ! "${steps[*]}" =~ (stack|faults) ]] || need_for_dapr
     install_packages "${PACKAGES_UP[@]}" "${PACKAGES_TEST[@]}"
 
@@ -49,7 +50,7 @@ cmd_test() {
 
 long_run() {
     steps=("${LONG[@]}")
-    LONG_RUN=1 FAULTS_MINUTES=30 FUZZ_MINUTES=30
+    LONG_RUN=1 FAULTS_MINUTES=30 FUZZ_MINUTES=30 K8S_LONG=1
     export TASKEVENTS_TEST_LONG=1
 }
 
@@ -94,8 +95,12 @@ run_suites() { # NAME...
 
 test_options() { # SUITE [OPTION...]
     (($# > 1)) || return 0
+    if [[ $* == 'k8s --long' ]]; then
+        K8S_LONG=1
+        return 0
+    fi
     [[ $# == 3 && $1 =~ ^(faults|fuzz)$ && $2 == --minutes && $3 =~ ^[0-9]{1,4}$ ]] ||
-        die "only faults and fuzz take an option: --minutes N"
+        die "options are: faults --minutes N, fuzz --minutes N, k8s --long"
     FAULTS_MINUTES=$3 FUZZ_MINUTES=$3
 }
 
@@ -104,7 +109,7 @@ test_end() {
     local rc=$?
     (
         set +e
-        for RUN in "$TEST"/{db,events,live,stack,faults}; do
+        for RUN in "$TEST"/{db,events,live,upgrade,stack,faults}; do
             [[ ! -d $RUN/pid ]] || parts_down
         done
     ) 2>/dev/null
@@ -190,6 +195,44 @@ suite_events() {
     parts_down
 }
 
+# A stack of its own, which the tests migrate, and no sidecar.
+suite_upgrade() {
+    local UPGRADE_FROM='' UPGRADE_MODULE=''
+    RUN="$TEST/upgrade"
+    [[ ! -d $RUN/pid ]] || parts_down
+    rm -rf "$RUN"
+    build_module
+    previous_build
+    POSTGRES_EXTRA='fsync = off'
+    prepare_instance
+    install_module
+    printf 'dapr\n' >"$RUN/transport"
+    choose_ports
+    part_up postgres
+    db_create taskevents
+    (cd "$ROOT" && TASKEVENTS_RUN="$RUN" TASKEVENTS_TEST_DSN=$(db_dsn) \
+        TASKEVENTS_UPGRADE_FROM="$UPGRADE_FROM" TASKEVENTS_UPGRADE_MODULE="$UPGRADE_MODULE" \
+        timeout --foreground 1800 prove --timer --norc -It/stack/lib -It/upgrade/lib t/upgrade/*.t) || return
+    parts_down
+}
+
+# The build that is updated: of the commit that TASKEVENTS_UPGRADE_FROM names,
+# else of the last release, if this checkout knows one.
+previous_build() {
+    local from git=(git -c "safe.directory=$ROOT" -C "$ROOT") dir="$WORK/previous"
+    from=${TASKEVENTS_UPGRADE_FROM:-$("${git[@]}" describe --tags --abbrev=0 --match 'v*' HEAD^ 2>/dev/null)} || true
+    [[ -n $from ]] || return 0
+    say "building $from"
+    rm -rf "$dir"
+    mkdir -p "$dir/src"
+    "${git[@]}" archive "$from" | tar -x -C "$dir/src"
+    (cd "$dir/src" && autoreconf -fi && cd .. && build_in "$dir" --quiet) >"$WORK/log/previous.log" 2>&1 || {
+        tail -n 20 "$WORK/log/previous.log" >&2
+        return 1
+    }
+    UPGRADE_FROM=$from UPGRADE_MODULE=$(built_module "$dir")
+}
+
 # Where PostgreSQL has its time zones: a second opinion should be on the rules,
 # not on the year of the data.
 postgres_zones() {
@@ -206,13 +249,16 @@ api_tests() { # BUILD [VARIABLE=VALUE...]
     mkdir -p "$roots"
     give "$roots"
     # shellcheck disable=SC2086  # a list of names
-    as_tester env "TASKEVENTS_TEST_DIR=$roots" "$@" t/api/run "$build" ${API_TESTS:-}
+    as_tester env "TASKEVENTS_TEST_DIR=$roots" "TASKEVENTS_PROMTOOL=$(promtool_program)" \
+        "$@" t/api/run "$build" ${API_TESTS:-}
 }
 
 suite_api() {
     need_script t/api/run
     test_db api
     db_migrate api
+    TASKEVENTS_TEST_SERVICE_DSN=$(db_service_role api)
+    export TASKEVENTS_TEST_SERVICE_DSN
     if [[ -n $WHOLE_RUN ]]; then
         sanitized_build
         sanitized_api
@@ -240,6 +286,7 @@ suite_docs() {
         "TASKEVENTS_TOKEN=$(TASKEVENTS_RUN="$TEST/live" "$ROOT/dev" token alice)" \
         "TASKEVENTS_STATUS_URL=$(RUN="$TEST/live" httpd_url)/taskevents-status" \
         "TASKEVENTS_DSN=$(RUN="$TEST/live" db_dsn)" \
+        "TASKEVENTS_PROMTOOL=$(promtool_program)" \
         t/docs/run "$WORK/build-gcc"
 }
 

@@ -40,7 +40,8 @@ sub dsn { $_[0]{dsn} }
 sub follow { my ($self, $text) = @_; return $self->tell("follow $text") }
 sub arm { my ($self, $how, $n) = @_; return $self->tell("arm $how $n") }
 sub fired { my ($self) = @_; return $self->tell('fired') }
-sub DESTROY { my ($self) = @_; if ($self->{pid} && $self->{owner} == $$) { kill KILL => $self->{pid}; waitpid $self->{pid}, 0 } }
+# the exit status of the test is not that of this
+sub DESTROY { my ($self) = @_; local ($?, $!); if ($self->{pid} && $self->{owner} == $$) { kill KILL => $self->{pid}; waitpid $self->{pid}, 0 } }
 
 sub tell
 {

@@ -20,4 +20,5 @@ cmp_ok $now->value('taskevents_outbox_oldest_seconds'), '<', 3600, '… and less
 ok wait_for(sub { grep { $_ > 0 } $metrics->()->values('taskevents_breaker_state') }, 20), 'a breaker is open';
 cmp_ok $metrics->()->value('taskevents_publish_failures_total', reason => 'unreachable'), '>', 0,
     '… because nobody is there';
+cmp_ok $metrics->()->value('taskevents_publish_attempts_total', type => 'task.created'), '>', 0, 'that it was tried is counted';
 finish();
