@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "base/httpclient.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/text.h"
@@ -398,6 +399,7 @@ static apr_status_t start_child(apr_pool_t *pchild, te_app_t *starting)
     if (rv != APR_SUCCESS) {
         return rv;
     }
+    te_json_global_init();
     json_object_seed(0);
     rv = te_log_control_floods();
     if (rv != APR_SUCCESS) {

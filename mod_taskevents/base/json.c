@@ -1,8 +1,25 @@
 #include "json.h"
 
 #include <apr_strings.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static void *allocate(size_t size)
+{
+    void *memory = malloc(size);
+
+    if (memory == NULL) {
+        fputs("[crit] no memory for JSON: the process ends\n", stderr);
+        abort();
+    }
+    return memory;
+}
+
+void te_json_global_init(void)
+{
+    json_set_alloc_funcs(allocate, free);
+}
 
 static apr_status_t release_value(void *value)
 {
@@ -229,10 +246,9 @@ void te_json_put_string(te_json_out_t *out, const char *text)
 void te_json_put_int(te_json_out_t *out, apr_int64_t value)
 {
     char digits[24];
+    int n = apr_snprintf(digits, sizeof digits, "%" APR_INT64_T_FMT, value);
 
-    put_bytes(out, digits, (apr_size_t)apr_snprintf(
-                               digits, sizeof digits, "%" APR_INT64_T_FMT,
-                               value));
+    put_bytes(out, digits, (apr_size_t)n);
 }
 
 const char *te_json_out_end(te_json_out_t *out)

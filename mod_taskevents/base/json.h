@@ -8,6 +8,11 @@
 /* Deepest nesting of arrays and objects that is read. */
 #define TE_JSON_MAX_DEPTH 32
 
+/* Once per process, before any thread: when there is no memory for a value, the
+ * process ends, as it does when there is none for a pool. jansson would answer
+ * NULL, and half of its callers would go on with less than was said. */
+void te_json_global_init(void);
+
 /* Parse one JSON text (RFC 8259) strictly: UTF-8 only, no duplicate member,
  * no \u0000, nothing after the value, depth <= TE_JSON_MAX_DEPTH. Any value
  * is accepted at the top.

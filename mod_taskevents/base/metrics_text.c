@@ -33,7 +33,7 @@ static const char *escaped(apr_pool_t *p, const char *value)
         if (*value == '\\' || *value == '"' || *value == '\n') {
             *o++ = '\\';
         }
-        *o++ = *value == '\n' ? 'n' : *value;
+        *o++ = (char)(*value == '\n' ? 'n' : *value);
     }
     *o = '\0';
     return out;
@@ -43,6 +43,8 @@ static const char *escaped(apr_pool_t *p, const char *value)
 static const char *with_label(text_t *text, const char *there,
                               const char *name, const char *value)
 {
+    /* no value, no call: `more` tells */
+    /* cppcheck-suppress ctunullpointer */
     const char *comma = strchr(name, ','), *cut = strchr(value, ',');
     const char *more = *there ? "," : "";
 

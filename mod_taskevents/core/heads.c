@@ -46,6 +46,8 @@ static const char *stream_key(apr_pool_t *p, const char *user,
     char *key = apr_palloc(p, n + m);
 
     memcpy(key, user, n);
+    /* no text, but bytes of a size that is told
+     * NOLINTNEXTLINE(bugprone-not-null-terminated-result) */
     memcpy(key + n, topic, m);
     *size = (apr_ssize_t)(n + m);
     return key;

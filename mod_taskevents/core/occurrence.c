@@ -66,6 +66,8 @@ static te_db_err_e insert_next(te_handling_t *h)
                                event_id, now, &next);
     if (err == TE_DB_OK && next != NULL) {
         /* the next event of this transaction sees the number as used */
+        /* decided to be made: there is a series (te_recurrence_decide)
+         * NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
         h->series->last = next->occurrence;
         APR_ARRAY_PUSH(h->follow_ups, te_outgoing_t *) =
             created_event(h, next, event_id);

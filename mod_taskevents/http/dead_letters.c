@@ -312,6 +312,7 @@ static int read_command(te_req_t *req, te_operator_t *by, json_t **body)
 {
     int status = te_request_no_query(req);
 
+    *body = NULL;
     if (status != OK) {
         return status;
     }

@@ -65,8 +65,9 @@ void *te_server_conf_create(apr_pool_t *p, server_rec *s)
     return conf;
 }
 
-#define MERGE_FLAG(field) \
-    conf->field = more->field != -1 ? more->field : less->field
+/* a member's name cannot stand in parentheses
+ * NOLINTNEXTLINE(bugprone-macro-parentheses) */
+#define MERGE_FLAG(f) conf->f = more->f != -1 ? more->f : less->f
 
 void *te_server_conf_merge(apr_pool_t *p, void *base, void *add)
 {
@@ -653,6 +654,8 @@ const command_rec te_directives[] = {
 
 static const char *environment(const char *name)
 {
+    /* while the configuration is read there is one thread
+     * NOLINTNEXTLINE(concurrency-mt-unsafe) */
     const char *value = getenv(name);
 
     return value != NULL && *value ? value : NULL;

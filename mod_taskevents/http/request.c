@@ -126,6 +126,8 @@ int te_request_body(te_req_t *req, apr_int64_t cap, const char **bytes,
     body_t body;
     int status;
 
+    *bytes = "";
+    *size = 0;
     memset(&body, 0, sizeof body);
     body.cap = (apr_size_t)cap;
     if (length != NULL && apr_atoi64(length) > cap) {

@@ -128,7 +128,8 @@ te_match_t te_router_match_status(apr_pool_t *p, const char *location,
 {
     apr_size_t n = strlen(path);
 
-    if (n > 0 && path[n - 1] == '/' && strlen(location) == n - 1) {
+    if (n > 0 && path[n - 1] == '/' && strlen(location) == n - 1
+        && strncmp(path, location, n - 1) == 0) {
         path = location;        /* the location itself, with a slash */
     }
     return find(status_routes, sizeof status_routes / sizeof status_routes[0],

@@ -1,6 +1,6 @@
 #include "retention.h"
 
-#include <stdlib.h>
+#include <apr_strings.h>
 
 #include "db_internal.h"
 
@@ -19,6 +19,6 @@ te_db_err_e te_retention_forget(te_db_t *db, apr_pool_t *p, te_kept_e what,
 
     params[0] = te_db_from_int64(p, apr_time_sec(keep));
     err = te_db_run(db, statements[what], TE_TX_NONE, params, &r);
-    *n = err == TE_DB_OK ? atoi(PQcmdTuples(r)) : 0;
+    *n = err == TE_DB_OK ? (int)apr_atoi64(PQcmdTuples(r)) : 0;
     return err;
 }

@@ -9,7 +9,7 @@ my ($columns, $file_lines, $function_lines) = (100, 900, 100);
 my $src = $ENV{TASKEVENTS_SRC} // '.';
 my (@wrong, @files, $functions);
 
-find({ no_chdir => 1, wanted => sub { push @files, $_ if /\.[ch]$/ } }, "$src/mod_taskevents", "$src/t/unit");
+find({ no_chdir => 1, wanted => sub { push @files, $_ if /\.[ch]$/ } }, "$src/mod_taskevents", "$src/t/unit", "$src/t/fuzz");
 die "no sources below $src\n" if !@files;
 check($_) for sort @files;
 die @wrong if @wrong;

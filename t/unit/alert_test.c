@@ -17,12 +17,13 @@ static te_db_pool_t *db_pool;
 static te_chore_env_t env;
 static volatile apr_uint32_t stopping;
 static server_t *receiver;
-static volatile int status;
+static _Atomic int status;              /* of the receiver's answers */
 static void *state;
 
 static answer_t answer(const asked_t *asked, void *context)
 {
-    answer_t a = {status, NULL, 0, status < 0};
+    int now = status;
+    answer_t a = {now, NULL, 0, now < 0};
 
     (void)asked;
     (void)context;

@@ -42,6 +42,7 @@ TCase *handling_tests(void);
 TCase *letters_tests(void);
 TCase *heads_tests(void);
 TCase *jobs_tests(void);
+TCase *memory_tests(void);
 TCase *reminders_tests(void);
 TCase *sampler_tests(void);
 TCase *sweep_tests(void);

@@ -53,7 +53,9 @@ static te_chores_t *start(const te_chore_t *chore)
 {
     te_chores_t *chores;
 
-    settings.db = *test_settings(1);
+    if (settings.db.conninfo == NULL) { /* others may be reading them */
+        settings.db = *test_settings(1);
+    }
     ck_assert_int_eq(te_http_global_init(), APR_SUCCESS);
     ck_assert_int_eq(te_chores_start(&chores, chore, 1, TE_THREAD_CHORES,
                                      &settings, NULL, NULL, pool), APR_SUCCESS);

@@ -1,7 +1,11 @@
 #include "../../mod_taskevents/base/json.h"
 
 #include <apr_strings.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "cases.h"
 
@@ -267,6 +271,26 @@ START_TEST(nothing_is_kept_as_nothing)
 }
 END_TEST
 
+START_TEST(a_value_is_never_less_than_was_said_for_want_of_memory)
+{
+    volatile size_t more_than_there_is = SIZE_MAX / 2;
+    int status = 0;
+    pid_t child;
+
+    te_json_global_init();
+    child = fork();
+    if (child == 0) {
+        if (freopen("/dev/null", "w", stderr) != NULL) {
+            json_stringn_nocheck("x", more_than_there_is);
+        }
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(!WIFEXITED(status) || WEXITSTATUS(status) != 0,
+                  "it went on without");
+}
+END_TEST
+
 TCase *json_tests(void)
 {
     TCase *c = unit_case("json", 30);
@@ -291,5 +315,7 @@ TCase *json_tests(void)
     tcase_add_test(c, our_writer_says_what_jansson_reads);
     tcase_add_test(c, members_that_are_no_strings_have_no_text);
     tcase_add_test(c, nothing_is_kept_as_nothing);
+    tcase_add_test(c,
+                   a_value_is_never_less_than_was_said_for_want_of_memory);
     return c;
 }

@@ -1,5 +1,6 @@
 /* The tests that need nothing but the library. */
 #include "../../mod_taskevents/base/httpclient.h"
+#include "../../mod_taskevents/base/json.h"
 #include "cases.h"
 
 int main(void)
@@ -16,5 +17,6 @@ int main(void)
     };
 
     te_http_global_init();
+    te_json_global_init();
     return unit_run("taskevents", cases);
 }

@@ -11,7 +11,8 @@ PACKAGES_UP=(
 )
 # To test it.
 PACKAGES_TEST=(
-    check clang debootstrap faketime iproute2 kcat python3-venv python3-yaml libapache2-mod-perl2 libclang-rt-14-dev xz-utils
+    check clang clang-tidy cppcheck debootstrap faketime gcovr iproute2 kcat python3-venv python3-yaml
+    libapache2-mod-perl2 libclang-rt-14-dev uidmap valgrind xz-utils
 )
 
 # To test its status page in a browser.

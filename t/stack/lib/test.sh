@@ -2,18 +2,26 @@
 # shellcheck disable=SC2034  # read by the other parts
 # The suites of ./dev test.
 
-SUITES=(build unit migrations events api docs browser k8s sanitize dist package upgrade stack faults)
+SUITES=(build unit lint migrations events api docs browser k8s sanitize tsan valgrind coverage dist
+    package upgrade stack faults fuzz)
 # All of them, in the order in which a failure is cheapest. The tests of the
 # stack mostly wait, so those behind the bar run beside them. And the tests of
 # the API run once, with the sanitizers.
-WHOLE=(build unit 'stack|migrations events docs browser dist k8s package upgrade' sanitize api faults)
+WHOLE=(build unit 'stack|migrations events docs browser dist k8s package upgrade lint' sanitize api faults)
+# ./dev test all --long: all of them, in their long forms, and what is too long for a
+# change to wait for.
+LONG=("${WHOLE[@]}" tsan valgrind coverage fuzz)
 
 TEST="$WORK/test"
 
 cmd_test() {
     local steps=("${WHOLE[@]}") step rc=0
-    FAULTS_MINUTES=3 K8S_LONG='' WHOLE_RUN=1
-    if (($#)); then
+    FAULTS_MINUTES=3 FUZZ_MINUTES=2 K8S_LONG='' WHOLE_RUN=1 LONG_RUN=''
+    if [[ ${1:-} == all ]]; then
+        [[ $# == 1 || "${*:2}" == --long ]] || die "all takes --long, or nothing"
+        (($# == 1)) || long_run
+        shift $#
+    elif (($#)); then
         [[ " ${SUITES[*]} " == *" $1 "* ]] || die "test takes one of: ${SUITES[*]}"
         steps=("$1") WHOLE_RUN=''
         shift
@@ -38,6 +46,12 @@ cmd_test() {
     printf '\n'
     cat "$WORK/summary"
     return "$rc"
+}
+
+long_run() {
+    steps=("${LONG[@]}")
+    LONG_RUN=1 FAULTS_MINUTES=30 FUZZ_MINUTES=30 K8S_LONG=1
+    export TASKEVENTS_TEST_LONG=1
 }
 
 # run_step 'SUITE...' or 'SUITE...|SUITE...': the second ones beside the first,
@@ -85,9 +99,9 @@ test_options() { # SUITE [OPTION...]
         K8S_LONG=1
         return 0
     fi
-    [[ $# == 3 && $1 == faults && $2 == --minutes && $3 =~ ^[0-9]{1,4}$ ]] ||
-        die "options are: faults --minutes N, k8s --long"
-    FAULTS_MINUTES=$3
+    [[ $# == 3 && $1 =~ ^(faults|fuzz)$ && $2 == --minutes && $3 =~ ^[0-9]{1,4}$ ]] ||
+        die "options are: faults --minutes N, fuzz --minutes N, k8s --long"
+    FAULTS_MINUTES=$3 FUZZ_MINUTES=$3
 }
 
 # Also after a failure or an interrupt.
@@ -228,13 +242,15 @@ postgres_zones() {
     printf '%s\n' "${zones#*=}"
 }
 
+# API_TESTS: some of them, not all.
 api_tests() { # BUILD [VARIABLE=VALUE...]
     local build=$1 roots="$TEST/api"
     shift
     mkdir -p "$roots"
     give "$roots"
+    # shellcheck disable=SC2086  # a list of names
     as_tester env "TASKEVENTS_TEST_DIR=$roots" "TASKEVENTS_PROMTOOL=$(promtool_program)" \
-        "$@" t/api/run "$build"
+        "$@" t/api/run "$build" ${API_TESTS:-}
 }
 
 suite_api() {
