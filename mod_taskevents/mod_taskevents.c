@@ -25,10 +25,12 @@
 #include "base/httpclient.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/text.h"
 #include "core/alert.h"
 #include "core/forget.h"
 #include "core/jobs.h"
 #include "core/sampler.h"
+#include "core/schema.h"
 #include "core/sweep.h"
 #include "http/access.h"
 #include "http/app.h"
@@ -49,16 +51,29 @@ APLOG_USE_MODULE(taskevents);
 
 static te_app_t *app;                   /* the child's */
 static server_rec *log_server;
+static __thread request_rec *serving;   /* by this thread; NULL: none */
 
 te_app_t *te_app(void)
 {
     return app;
 }
 
+/* What is said while a request is served has its id and client with it. */
 static void log_to_httpd(te_log_level_e level, apr_status_t rv,
-                         const char *line)
+                         const char *line, int held)
 {
-    ap_log_error(APLOG_MARK, (int)level, rv, log_server, "%s", line);
+    if (serving != NULL && !held) {
+        ap_log_rerror(APLOG_MARK, (int)level, rv, serving, "%s", line);
+    }
+    else {
+        ap_log_error(APLOG_MARK, (int)level, rv, log_server, "%s", line);
+    }
+}
+
+static int httpd_wants(te_log_level_e level)
+{
+    return serving != NULL ? APLOG_R_IS_LEVEL(serving, (int)level)
+                           : APLOG_IS_LEVEL(log_server, (int)level);
 }
 
 /* --- 2. check_config, post_config -------------------------------------- */
@@ -190,6 +205,30 @@ static void warn_of_choices(apr_pool_t *p, server_rec *main_server)
     }
 }
 
+/* Once: httpd reads its configuration twice at the start. */
+static void warn_of_secrets(const te_process_conf_t *process, server_rec *s)
+{
+    const apr_array_header_t *loose = process->loose_files;
+    int i;
+
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG
+        && ap_state_query(AP_SQ_RUN_MODE) != AP_SQ_RM_CONFIG_TEST) {
+        return;
+    }
+    for (i = 0; i < loose->nelts; ++i) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "TE0017: %s: give a "
+                     "file with a secret to root or the account that starts "
+                     "httpd, with mode 0600, or 0640 for a group of readers",
+                     APR_ARRAY_IDX(loose, i, const char *));
+    }
+    if (process->password_shown) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "TE0018: "
+                     "TaskEventsDatabase has the password itself; who may "
+                     "read the configuration has it too: name a passfile "
+                     "there instead");
+    }
+}
+
 static int check_process(apr_pool_t *pconf, server_rec *s)
 {
     const te_process_conf_t *process = te_server_conf(s)->process;
@@ -240,7 +279,11 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog,
     (void)plog;
     (void)ptemp;
     te_conf_finish(pconf, s);
-    return any_engine(s) ? check_process(pconf, s) : OK;
+    if (!any_engine(s)) {
+        return OK;
+    }
+    warn_of_secrets(te_server_conf(s)->process, s);
+    return check_process(pconf, s);
 }
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
@@ -250,7 +293,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
 
     (void)plog;
     log_server = s;
-    te_log_to(log_to_httpd);
+    te_log_to(log_to_httpd, httpd_wants);
     if (!any_engine(s)) {
         return OK;
     }
@@ -269,7 +312,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     }
     rv = te_page_secret();
     if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, "TE0017: the system "
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, "TE0019: the system "
                      "gives no random bytes for the forms of %s",
                      TE_STATUS_HANDLER);
         return HTTP_INTERNAL_SERVER_ERROR;
@@ -291,6 +334,7 @@ static const te_chore_t chores[] = {
      te_tidy_create, 0},
     {"sweep", apr_time_from_sec(1), TE_CHORE_LOCK_SWEEP, te_sweep, NULL, 0},
     {"sample", apr_time_from_sec(3), 0, te_sample, te_sample_create, 1},
+    {"schema", apr_time_from_sec(5), 0, te_schema_look, NULL, 0},
 };
 
 /* What calls others, who may be slow: apart from what is done in the
@@ -326,6 +370,7 @@ static apr_status_t end_child(void *data)
         te_log(TE_LOG_WARNING, 0, "TE0010", "a request still had a database "
                "connection when the child ended");
     }
+    te_log_tell_held(1, apr_time_now());
     apr_pool_destroy(ending->told_pool);
     te_metrics_leave();
     return APR_SUCCESS;
@@ -339,6 +384,10 @@ static apr_status_t start_child(apr_pool_t *pchild, te_app_t *starting)
         return rv;
     }
     json_object_seed(0);
+    rv = te_log_control_floods();
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
     rv = te_app_tell_init(starting, pchild);
     if (rv != APR_SUCCESS) {
         return rv;
@@ -474,8 +523,41 @@ static int skip_files(request_rec *r)
     return notes != NULL && notes->is_no_file ? OK : DECLINED;
 }
 
+/* What the access log can say of it whatever becomes of it. */
+static void note_match(te_req_t *req)
+{
+    apr_int64_t id;
+
+    te_request_note(req, "route", req->match.route->name);
+    if (req->match.user_id != NULL) {
+        te_request_note(req, "user", req->match.user_id);
+        if (req->match.id != NULL && strncmp(req->match.route->name, "task",
+                                             4) == 0
+            && te_text_to_id(req->match.id, &id)) {
+            te_request_note(req, "task_id", req->match.id);
+        }
+    }
+}
+
+static int answer(te_req_t *req)
+{
+    int status;
+
+    if (req->r->method_number == M_OPTIONS) {
+        return answer_options(req);
+    }
+    status = te_access_check(req);
+    status = status == OK ? dispatch(req) : status;
+    if (req->db_time > 0) {
+        te_request_note(req, "db_time", apr_psprintf(
+            req->pool, "%" APR_TIME_T_FMT, req->db_time));
+    }
+    return status;
+}
+
 static int serve(request_rec *r, int page)
 {
+    request_rec *outer = serving;
     te_req_t req;
     int status;
 
@@ -486,7 +568,7 @@ static int serve(request_rec *r, int page)
     req.conf = te_server_conf(r->server);
     req.app = te_app();
     if (req.app == NULL) {
-        return te_reply_unavailable(&req);
+        return te_reply_unavailable(&req, TE_DB_AWAY);
     }
     req.settings = req.app->settings;
     req.match = strcmp(r->handler, TE_STATUS_HANDLER) == 0
@@ -497,11 +579,11 @@ static int serve(request_rec *r, int page)
         return te_reply_problem(&req, HTTP_NOT_FOUND,
                                 te_problem_detail(HTTP_NOT_FOUND));
     }
-    if (r->method_number == M_OPTIONS) {
-        return answer_options(&req);
-    }
-    status = te_access_check(&req);
-    return status == OK ? dispatch(&req) : status;
+    note_match(&req);
+    serving = r;
+    status = answer(&req);
+    serving = outer;
+    return status;
 }
 
 static int handler(request_rec *r)
@@ -524,22 +606,44 @@ static int handler(request_rec *r)
 
 /* --- 5. after the response --------------------------------------------- */
 
+static const char *noted(const request_rec *r, const char *name)
+{
+    const char *value = apr_table_get(r->subprocess_env, name);
+
+    return value ? value : "-";
+}
+
+static void tell_request(request_rec *r)
+{
+    serving = r;
+    te_log(TE_LOG_DEBUG, 0, "TE0102", "%s answered %d after %" APR_TIME_T_FMT
+           " us, %s us of them with the database: user %s, task %s, event %s, "
+           "outcome %s", noted(r, "taskevents_route"), r->status,
+           apr_time_now() - r->request_time, noted(r, "taskevents_db_time"),
+           noted(r, "taskevents_user"), noted(r, "taskevents_task_id"),
+           noted(r, "taskevents_event_id"), noted(r, "taskevents_outcome"));
+    serving = NULL;
+}
+
 static int after_response(request_rec *r)
 {
-    te_app_t *serving = app;
+    te_app_t *current = app;
 
     while (r->next != NULL) {
         r = r->next;
     }
-    if (serving != NULL && ap_get_module_config(r->request_config,
+    if (current != NULL && ap_get_module_config(r->request_config,
                                                 &taskevents_module) != NULL) {
         const te_notes_t *notes = te_notes(r);
 
         if (notes->wrote) {
-            te_publisher_ring(serving->publisher);
+            te_publisher_ring(current->publisher);
         }
         if (notes->route != NULL || notes->is_no_file) {
             te_metrics_count_request(r);
+            if (APLOG_R_IS_LEVEL(r, APLOG_DEBUG)) {
+                tell_request(r);
+            }
         }
     }
     return OK;
@@ -547,6 +651,9 @@ static int after_response(request_rec *r)
 
 static void register_hooks(apr_pool_t *p)
 {
+    /* what is said of a request gives it an id that the access log has too */
+    static const char *const before[] = {"mod_log_config.c", NULL};
+
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_LAST);
@@ -554,7 +661,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_translate_name(note_location, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_map_to_storage(skip_files, NULL, NULL, APR_HOOK_LAST);
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_log_transaction(after_response, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_log_transaction(after_response, NULL, before, APR_HOOK_MIDDLE);
     te_access_register(p);
     te_server_status_register(p);
 }

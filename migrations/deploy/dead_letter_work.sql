@@ -4,8 +4,16 @@
 -- it and how that went, and the alert about it. And the order in which rows are
 -- forgotten.
 
-BEGIN;
+-- The order in which history is forgotten. Nobody waits for it; what a try left
+-- behind that was ended is made anew.
+SET client_min_messages = warning;
+DROP INDEX CONCURRENTLY IF EXISTS taskevents.processed_events_oldest;
+CREATE INDEX CONCURRENTLY processed_events_oldest ON taskevents.processed_events (processed_at);
 
+BEGIN;
+SET LOCAL lock_timeout = '500ms';
+
+-- online dead_letters: they are few, and only a delivery that becomes one waits
 ALTER TABLE taskevents.dead_letters
     -- of the record that failed, when the sidecar tells
     ADD COLUMN record_partition integer,
@@ -34,7 +42,6 @@ CREATE INDEX dead_letters_alerts ON taskevents.dead_letters (alert_at) WHERE ale
 
 -- the order in which they are forgotten
 CREATE INDEX dead_letters_oldest ON taskevents.dead_letters ((coalesce(closed_at, last_failed_at)));
-CREATE INDEX processed_events_oldest ON taskevents.processed_events (processed_at);
 
 CREATE OR REPLACE FUNCTION taskevents.schema_version() RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -4,6 +4,7 @@
 -- discards them. The body is kept as bytes, because it may be anything.
 
 BEGIN;
+SET LOCAL lock_timeout = '500ms';
 
 CREATE TABLE taskevents.dead_letters (
     id              bigint      GENERATED ALWAYS AS IDENTITY,

@@ -16,6 +16,7 @@
 -- when it was handled: what an outage delayed counts for the day it was done.
 
 BEGIN;
+SET LOCAL lock_timeout = '500ms';
 
 CREATE TABLE taskevents.event_counts (
     user_id text        COLLATE "C" NOT NULL,

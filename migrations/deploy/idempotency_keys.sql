@@ -4,6 +4,7 @@
 -- transaction as what the request changed: a crash leaves both or neither.
 
 BEGIN;
+SET LOCAL lock_timeout = '500ms';
 
 CREATE TABLE taskevents.idempotency_keys (
     user_id     text        COLLATE "C" NOT NULL,

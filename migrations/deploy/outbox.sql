@@ -4,6 +4,7 @@
 -- accepted it; then the row is deleted. A healthy outbox is empty.
 
 BEGIN;
+SET LOCAL lock_timeout = '500ms';
 
 -- The shard of a user: which of 16 advisory locks a publisher holds to send
 -- this user's events. Fixed here, and not hashtext(), which may change between

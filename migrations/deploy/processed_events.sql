@@ -5,6 +5,7 @@
 -- and one INSERT does both.
 
 BEGIN;
+SET LOCAL lock_timeout = '500ms';
 
 CREATE TABLE taskevents.processed_events (
     source       text        COLLATE "C" NOT NULL,

@@ -4,6 +4,7 @@
 -- decide; the job that a scheduler may hold for a reminder is only a trigger.
 
 BEGIN;
+SET LOCAL lock_timeout = '500ms';
 
 -- Since when this due date stands for an open task: the time of the last change
 -- that set it or reopened the task. Whether a task is due "more than the lead

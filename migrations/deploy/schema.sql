@@ -4,6 +4,7 @@
 -- a revert leaves no trace.
 
 BEGIN;
+SET LOCAL lock_timeout = '500ms';
 
 -- Lengths are counted in characters and texts are compared with what C sees:
 -- both need UTF-8 in the database itself, not only on the wire.

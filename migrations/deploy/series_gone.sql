@@ -6,6 +6,7 @@
 -- whichever of them comes first would decide.
 
 BEGIN;
+SET LOCAL lock_timeout = '500ms';
 
 -- NULL but from such a deletion until the next task is made
 ALTER TABLE taskevents.series ADD COLUMN gone jsonb;

@@ -5,6 +5,7 @@
 -- one stream and makes the numbers gapless: a rolled-back writer takes none.
 
 BEGIN;
+SET LOCAL lock_timeout = '500ms';
 
 CREATE TABLE taskevents.streams (
     user_id text   COLLATE "C" NOT NULL,

@@ -4,6 +4,7 @@
 -- an operator included, a row that the API could not have accepted is refused.
 
 BEGIN;
+SET LOCAL lock_timeout = '500ms';
 
 -- A child of the server takes ids in blocks of 100, so it knows the id before
 -- the statement and builds the event once. Ids are unique, not dense.

@@ -3,6 +3,7 @@
 -- Zones whose names PostgreSQL takes for abbreviations have summer time too.
 
 BEGIN;
+SET LOCAL lock_timeout = '500ms';
 
 -- The name under which AT TIME ZONE finds the zone. It looks among its
 -- abbreviations first, and to these CET is UTC+1 all the year round. The names

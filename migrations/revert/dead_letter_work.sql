@@ -1,6 +1,7 @@
 -- Revert taskevents:dead_letter_work from pg
 
 BEGIN;
+SET LOCAL lock_timeout = '500ms';
 
 DROP INDEX taskevents.processed_events_oldest;
 DROP INDEX taskevents.dead_letters_oldest;

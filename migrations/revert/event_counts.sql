@@ -1,6 +1,7 @@
 -- Revert taskevents:event_counts from pg
 
 BEGIN;
+SET LOCAL lock_timeout = '500ms';
 
 DROP FUNCTION taskevents.quarter_of;
 DROP TABLE taskevents.event_counts;

@@ -1,6 +1,7 @@
 -- Revert taskevents:idempotency_keys from pg
 
 BEGIN;
+SET LOCAL lock_timeout = '500ms';
 
 DROP TABLE taskevents.idempotency_keys;
 

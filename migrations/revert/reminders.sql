@@ -1,6 +1,7 @@
 -- Revert taskevents:reminders from pg
 
 BEGIN;
+SET LOCAL lock_timeout = '500ms';
 
 CREATE OR REPLACE FUNCTION taskevents.schema_version() RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

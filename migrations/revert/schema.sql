@@ -2,6 +2,7 @@
 -- No CASCADE: a schema that still holds something is not ours to drop.
 
 BEGIN;
+SET LOCAL lock_timeout = '500ms';
 
 DROP FUNCTION taskevents.schema_version();
 DROP SCHEMA taskevents;

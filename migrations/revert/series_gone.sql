@@ -1,6 +1,7 @@
 -- Revert taskevents:series_gone from pg
 
 BEGIN;
+SET LOCAL lock_timeout = '500ms';
 
 ALTER TABLE taskevents.series DROP COLUMN gone;
 

@@ -1,6 +1,7 @@
 -- Revert taskevents:tasks from pg
 
 BEGIN;
+SET LOCAL lock_timeout = '500ms';
 
 DROP TABLE taskevents.series;
 DROP TABLE taskevents.tasks;

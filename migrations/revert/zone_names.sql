@@ -1,6 +1,7 @@
 -- Revert taskevents:zone_names from pg
 
 BEGIN;
+SET LOCAL lock_timeout = '500ms';
 
 -- The smallest anchor + k intervals (k >= 1), counted by the wall clock of the
 -- zone, that is later than due and, unless NULL, later than not_before. Counting

@@ -148,6 +148,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
             }
         }
         wait_for_bell(c);
+        te_log_tell_held(0, apr_time_now());
     }
     te_db_close(c->env.db);
     te_thread_ended(c->told_as);

@@ -33,6 +33,7 @@ typedef struct {
     int n;
     te_sending_t *sendings;
     int *streams;
+    apr_time_t began;
 } wave_t;
 
 /* Streams that are sent in step, wave after wave. */
@@ -100,10 +101,10 @@ static te_db_err_e park(te_drain_t *d, const te_sending_t *s,
 
     if (err == TE_DB_OK) {
         te_metric_add(TE_METRIC_DEAD_LETTERS_MADE, d->transport->stage, NULL);
-        te_log(TE_LOG_ALERT, 0, "TE0401", "an event is a dead letter (%s) and "
-               "waits in taskevents.dead_letters: id %s, given up after %d "
-               "attempt(s)", d->transport->stage, s->row->event_id,
-               s->row->attempts + 1);
+        te_log_record(TE_LOG_ALERT, "TE0401", "an event is a dead letter (%s) "
+                      "and waits in taskevents.dead_letters: id %s, given up "
+                      "after %d attempt(s)", d->transport->stage,
+                      s->row->event_id, s->row->attempts + 1);
     }
     return err;
 }
@@ -230,18 +231,33 @@ static void count(const wave_t *wave)
     }
 }
 
-static void note_transport(te_drain_t *d, int works, const char *error)
+static void tell_outage(te_drain_t *d, const char *error)
 {
-    if (works && te_breaker_succeeded(d->breaker)) {
-        te_log(TE_LOG_NOTICE, 0, "TE0508", "the %s transport works again",
-               d->transport->name);
-    }
-    if (!works && te_breaker_failed(d->breaker, apr_time_now())) {
+    int goes_on = d->breaker->state != TE_BREAKER_CLOSED;
+
+    if (te_breaker_failed(d->breaker, apr_time_now())) {
         te_log(TE_LOG_ERR, 0, "TE0507", "the %s transport does not take "
                "events; they wait in the outbox and it is tried again every "
                "%d ms: %s", d->transport->name,
                (int)apr_time_as_msec(d->settings->breaker_cooldown),
                error ? error : "no answer");
+    }
+    else if (goes_on) {
+        te_log_goes_on(TE_LOG_ERR, "TE0507", "the %s transport does not take "
+                       "events, still: %s", d->transport->name,
+                       error ? error : "no answer");
+    }
+}
+
+static void note_transport(te_drain_t *d, int works, const char *error)
+{
+    if (works && te_breaker_succeeded(d->breaker)) {
+        te_log_ended("TE0507");
+        te_log(TE_LOG_NOTICE, 0, "TE0508", "the %s transport works again",
+               d->transport->name);
+    }
+    if (!works) {
+        tell_outage(d, error);
     }
     tell_state(d);
 }
@@ -270,6 +286,10 @@ static te_db_err_e settle(te_drain_t *d, const wave_t *wave, char *stopped,
     int i, taken = count_taken(wave);
 
     count(wave);
+    te_log(TE_LOG_DEBUG, 0, "TE0511", "%d of %d event(s) of a wave were taken "
+           "in %d us, each of another stream; the first is %s", taken,
+           wave->n, (int)(apr_time_now() - wave->began),
+           wave->sendings[0].row->event_id);
     for (i = 0; i < wave->n && err == TE_DB_OK; ++i) {
         const te_sending_t *s = &wave->sendings[i];
 
@@ -374,6 +394,7 @@ static void begin(te_drain_t *d, const reading_t *in, lane_t *lanes, int n,
     }
     pick(d, in, i, n, lane->depth++, &lane->wave);
     if (lane->wave.n > 0) {
+        lane->wave.began = apr_time_now();
         lane->begun = d->transport->begin(d->transport, lane->wave.sendings,
                                           lane->wave.n, d->pool);
     }

@@ -34,7 +34,10 @@ typedef struct te_effect_t {
      * settings, pool, event and said are set. When no effect wants an event,
      * handling it is one statement and locks no task. */
     int (*wants)(const te_handling_t *h);
+    /* One of the two: one event, or all in a row that want nothing else, of
+     * whichever users, in few statements. */
     te_db_err_e (*apply)(te_handling_t *h);
+    te_db_err_e (*apply_all)(te_handling_t *const *all, int n);
 } te_effect_t;
 
 /* Completing a task makes the next one of its series (occurrence.c). */

@@ -81,9 +81,9 @@ static void tell(apr_pool_t *p, const char *stage, const char *event_id,
     switch (kept) {
     case TE_LETTER_NEW:
         te_metric_add(TE_METRIC_DEAD_LETTERS_MADE, stage, NULL);
-        te_log(TE_LOG_ALERT, 0, "TE0401", "an event is a dead letter (%s) "
-               "and waits in taskevents.dead_letters: id %s, %s", stage,
-               event_id, reason);
+        te_log_record(TE_LOG_ALERT, "TE0401", "an event is a dead letter (%s) "
+                      "and waits in taskevents.dead_letters: id %s, %s",
+                      stage, event_id, reason);
         break;
     case TE_LETTER_COPY:
         te_log(TE_LOG_INFO, 0, "TE0420", "a dead letter came again (%s) and "
@@ -184,7 +184,8 @@ static te_db_err_e receive_unknown(message_t *m)
                     "redrive it after the upgrade");
     }
     te_log(TE_LOG_INFO, 0, "TE0402", "an event of an unknown type from "
-           "another source was acknowledged and ignored");
+           "another source was acknowledged and ignored: id %s",
+           te_text_printable(m->h.pool, m->h.event->id));
     return dismiss(m, TE_EVENT_IGNORED);
 }
 
@@ -261,6 +262,9 @@ static te_db_err_e receive(message_t *m)
         return keep(m, "malformed", reason);
     }
     m->delivery->user_id = m->h.event->user_id;
+    m->delivery->event_id = m->h.event->id;
+    m->delivery->type = m->h.event->type;
+    m->delivery->task_id = m->h.event->task_id;
     m->type = find_type(m->h.event->type);
     if (m->type == NULL) {
         return receive_unknown(m);
@@ -332,7 +336,22 @@ static int list_seen(batch_t *b, te_seen_t *seen)
     return n;
 }
 
-static te_db_err_e apply(message_t *m, const te_seen_t *seen)
+/* Events in a row, of an effect that takes several. */
+typedef struct {
+    const te_effect_t *effect;
+    te_handling_t **all;
+    int n;
+} row_t;
+
+static te_db_err_e end_row(row_t *row)
+{
+    int n = row->n;
+
+    row->n = 0;
+    return n > 0 ? row->effect->apply_all(row->all, n) : TE_DB_OK;
+}
+
+static te_db_err_e apply(message_t *m, const te_seen_t *seen, row_t *row)
 {
     te_db_err_e err = TE_DB_OK;
     int i;
@@ -342,8 +361,20 @@ static te_db_err_e apply(message_t *m, const te_seen_t *seen)
     m->h.series = seen->series;
     for (i = 0; err == TE_DB_OK && i < MOST_EFFECTS
                 && m->type->effects[i] != NULL; ++i) {
-        if (m->type->effects[i]->wants(&m->h)) {
-            err = m->type->effects[i]->apply(&m->h);
+        const te_effect_t *effect = m->type->effects[i];
+
+        if (!effect->wants(&m->h)) {
+            continue;
+        }
+        if (effect != row->effect) {
+            err = end_row(row);
+            row->effect = effect;
+        }
+        if (effect->apply_all != NULL) {
+            row->all[row->n++] = &m->h;
+        }
+        else if (err == TE_DB_OK) {
+            err = effect->apply(&m->h);
         }
     }
     return err;
@@ -352,8 +383,10 @@ static te_db_err_e apply(message_t *m, const te_seen_t *seen)
 static te_db_err_e apply_all(batch_t *b, const te_seen_t *seen)
 {
     te_db_err_e err = TE_DB_OK;
+    row_t row = {NULL, NULL, 0};
     int i;
 
+    row.all = apr_palloc(b->pool, (apr_size_t)b->n * sizeof *row.all);
     for (i = 0; err == TE_DB_OK && i < b->n; ++i) {
         message_t *m = &b->messages[i];
 
@@ -361,11 +394,11 @@ static te_db_err_e apply_all(batch_t *b, const te_seen_t *seen)
             continue;
         }
         if (seen->is_new && m->wanted) {
-            err = apply(m, seen);
+            err = apply(m, seen, &row);
         }
         ++seen;
     }
-    return err;
+    return err == TE_DB_OK ? end_row(&row) : err;
 }
 
 /* What the events that handling caused are the trace of. */
@@ -465,26 +498,49 @@ static te_db_err_e transact(batch_t *b, int again)
     return err;
 }
 
-/* What is done by now, or failed; of a batch that fails for the fault of one
- * of them nobody knows which yet. */
-static void count(const message_t *m, te_db_err_e err, int n,
-                  apr_interval_time_t took)
+const char *te_event_outcome(const te_delivery_t *delivery)
 {
     static const char *const words[] = {
         [TE_EVENT_HANDLED] = "handled", [TE_EVENT_DUPLICATE] = "duplicate",
         [TE_EVENT_IGNORED] = "ignored", [TE_EVENT_KEPT] = "dead_letter",
         [TE_EVENT_CLOSED] = "duplicate"};
-    const char *type = m->h.event ? m->h.event->type : NULL;
 
-    if (m->delivery->done && !m->was_done) {
+    return delivery->done ? words[delivery->outcome] : "failed";
+}
+
+/* What is done by now, or failed; of a batch that fails for the fault of one
+ * of them nobody knows which yet. */
+static void count(const message_t *m, te_db_err_e err, int n,
+                  apr_interval_time_t took)
+{
+    const char *type = m->delivery->type;
+
+    if (m->delivery->done
+            ? !m->was_done
+            : n == 1 || err == TE_DB_AWAY || err == TE_DB_LOST) {
         te_metric_add(TE_METRIC_DELIVERIES, type,
-                      words[m->delivery->outcome]);
+                      te_event_outcome(m->delivery));
         te_metric_observe(TE_METRIC_DELIVERY_DURATION, type, NULL, took);
     }
-    else if (!m->delivery->done
-             && (n == 1 || err == TE_DB_AWAY || err == TE_DB_LOST)) {
-        te_metric_add(TE_METRIC_DELIVERIES, type, "failed");
-        te_metric_observe(TE_METRIC_DELIVERY_DURATION, type, NULL, took);
+}
+
+static void tell_each(const batch_t *b, apr_interval_time_t took)
+{
+    int i;
+
+    for (i = 0; i < b->n; ++i) {
+        const te_delivery_t *delivery = b->messages[i].delivery;
+
+        te_log(TE_LOG_DEBUG, 0, "TE0405", "event %s (%s) of user %s, task %"
+               APR_INT64_T_FMT ": %s, %d of %d in %d us",
+               te_text_printable(b->pool, delivery->event_id
+                                              ? delivery->event_id : "-"),
+               te_text_printable(b->pool,
+                                 delivery->type ? delivery->type : "-"),
+               te_text_printable(b->pool,
+                                 delivery->user_id ? delivery->user_id : "-"),
+               delivery->task_id, te_event_outcome(delivery), i + 1, b->n,
+               (int)took);
     }
 }
 
@@ -520,6 +576,9 @@ te_db_err_e te_events_handle(const te_settings_t *settings, te_db_pool_t *ids,
     took = apr_time_now() - began;
     for (i = 0; i < n; ++i) {
         count(&b.messages[i], err, n, took);
+    }
+    if (te_log_wants(TE_LOG_DEBUG)) {
+        tell_each(&b, took);
     }
     *followed = err == TE_DB_OK && b.follow_ups->nelts > 0;
     return err;

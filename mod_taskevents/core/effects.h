@@ -41,7 +41,13 @@ typedef struct te_delivery_t {
     te_event_outcome_e outcome;         /* because of this */
     const char *user_id;                /* whose stream it is of; NULL: it
                                          * does not say */
+    const char *event_id, *type;        /* NULL: it could not be read */
+    apr_int64_t task_id;                /* 0: as user_id */
 } te_delivery_t;
+
+/* What came of a delivery, in the words of the metrics; "failed" when it is
+ * not done. */
+const char *te_event_outcome(const te_delivery_t *delivery);
 
 /* Handle one message. Any thread; db must be idle.
  * @param ids       where task ids come from

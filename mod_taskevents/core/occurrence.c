@@ -97,4 +97,4 @@ static te_db_err_e apply(te_handling_t *h)
     return next == TE_NEXT_MAKE ? insert_next(h) : TE_DB_OK;
 }
 
-const te_effect_t te_effect_occurrence = {wants, apply};
+const te_effect_t te_effect_occurrence = {wants, apply, NULL};

@@ -93,14 +93,16 @@ static void tell(apr_pool_t *p, const te_redriven_t *redriven,
     const te_letter_t *letter = redriven->letter;
 
     if (redriven->result == TE_REDRIVE_DONE && letter != NULL) {
-        te_log(TE_LOG_NOTICE, 0, "TE0422", "dead letter %" APR_INT64_T_FMT
-               " was redriven by %s: %s", id, in_words(p, by),
-               letter->note ? letter->note : "");
+        te_log_record(TE_LOG_NOTICE, "TE0422", "dead letter %"
+                      APR_INT64_T_FMT " was redriven by %s: %s; event id %s",
+                      id, in_words(p, by),
+                      letter->note ? letter->note : "",
+                      te_text_printable(p, letter->event_id));
     }
     if (redriven->result == TE_REDRIVE_FAILED) {
-        te_log(TE_LOG_WARNING, 0, "TE0423", "dead letter %" APR_INT64_T_FMT
-               " was redriven by %s and failed again: %s", id,
-               in_words(p, by), redriven->reason);
+        te_log_record(TE_LOG_WARNING, "TE0423", "dead letter %"
+                      APR_INT64_T_FMT " was redriven by %s and failed again: "
+                      "%s", id, in_words(p, by), redriven->reason);
     }
 }
 
@@ -139,8 +141,9 @@ te_db_err_e te_discard(te_db_t *db, apr_pool_t *p, apr_int64_t id,
                                        by->name, "discarded", was_open);
 
     if (err == TE_DB_OK && *was_open) {
-        te_log(TE_LOG_NOTICE, 0, "TE0424", "dead letter %" APR_INT64_T_FMT
-               " was discarded by %s", id, in_words(p, by));
+        te_log_record(TE_LOG_NOTICE, "TE0424", "dead letter %"
+                      APR_INT64_T_FMT " was discarded by %s", id,
+                      in_words(p, by));
     }
     return err == TE_DB_OK ? te_letters_get(db, p, id, letter) : err;
 }

@@ -5,6 +5,7 @@
 
 #include "../base/timefmt.h"
 #include "../base/uuid.h"
+#include "jobs.h"
 
 #define COMPLETED "completed"
 #define DELETED "deleted"
@@ -149,10 +150,10 @@ static apr_time_t judged_at(const te_handling_t *h)
                ? h->event->time : task->due_since;
 }
 
-te_db_err_e te_reminder_call_off(te_handling_t *h,
-                                 const te_reminder_t *reminder,
+te_db_err_e te_reminder_call_off(te_handling_t *h, te_reminder_t *reminder,
                                  const char *reason)
 {
+    reminder->state = TE_REMINDER_IS_CANCELLED;
     follow(h, TE_REMINDER_CANCELLED, reminder,
            json_pack("{s:s}", "reason", reason));
     return te_reminder_cancel(h->db, reminder->id, reason);
@@ -179,7 +180,8 @@ static te_db_err_e schedule(te_handling_t *h, apr_time_t remind_at)
         json_pack("{s:s,s:s}", "due_date",
                   te_time_format(h->pool, reminder.due_date), "remind_at",
                   te_time_format(h->pool, remind_at)))->id;
-    return te_reminder_schedule(h->db, h->pool, &reminder, h->settings->jobs);
+    return te_reminder_schedule(h->db, h->pool, &reminder,
+                                h->settings->jobs ? TE_JOBS_A_MINUTE : 0);
 }
 
 /* Make the task's reminder what it must be now. */
@@ -199,8 +201,8 @@ static te_db_err_e apply(te_handling_t *h)
                                      judged_at(h));
     }
     for (i = 0; err == TE_DB_OK && i < reminders->nelts; ++i) {
-        const te_reminder_t *reminder = APR_ARRAY_IDX(reminders, i,
-                                                      te_reminder_t *);
+        te_reminder_t *reminder = APR_ARRAY_IDX(reminders, i,
+                                                te_reminder_t *);
         const char *reason = te_reminder_obsolete_by(reminder, task);
 
         if (task != NULL && reminder->due_since == task->due_since) {
@@ -214,4 +216,4 @@ static te_db_err_e apply(te_handling_t *h)
                ? schedule(h, remind_at) : err;
 }
 
-const te_effect_t te_effect_reminder = {wants, apply};
+const te_effect_t te_effect_reminder = {wants, apply, NULL};

@@ -32,8 +32,7 @@ te_outgoing_t *te_reminder_end_event(const te_settings_t *settings,
                                      const char *reason);
 
 /* Inside an event's transaction: cancel a reminder that is locked. */
-te_db_err_e te_reminder_call_off(te_handling_t *h,
-                                 const te_reminder_t *reminder,
+te_db_err_e te_reminder_call_off(te_handling_t *h, te_reminder_t *reminder,
                                  const char *reason);
 
 /* What is wrong with the data of a reminder.triggered; NULL: nothing. */

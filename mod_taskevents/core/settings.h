@@ -18,6 +18,13 @@ typedef enum {
     TE_TOPIC_COUNT
 } te_topic_e;
 
+/* Which events the sidecar is asked to deliver in batches. */
+typedef enum {
+    TE_BULK_NONE,
+    TE_BULK_REMINDERS,
+    TE_BULK_ALL
+} te_bulk_e;
+
 typedef struct te_settings_t {
     te_db_settings_t db;
     te_transport_e transport;
@@ -25,7 +32,7 @@ typedef struct te_settings_t {
     const char *dapr_token;             /* NULL: none */
     const char *pubsub;
     const char *topics[TE_TOPIC_COUNT];
-    int bulk_subscribe;                 /* ask the sidecar for batches */
+    te_bulk_e bulk;
     const char *source;                 /* of our CloudEvents */
     apr_interval_time_t publish_timeout;
     int publish_batch;                  /* events of one request */

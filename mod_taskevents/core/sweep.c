@@ -3,11 +3,12 @@
 #include "../base/metrics.h"
 #include "reminder.h"
 
-#define BATCH 200
+#define BATCH 100
 #define LONGEST_PAUSE apr_time_from_msec(500)
-/* Later than this it is worked off as fast as it goes; */
+/* The later, the shorter the pauses; this late there are none; */
 #define BEHIND apr_time_from_sec(2)
-/* but nobody waits for a reminder that is later than this: a backlog. */
+/* but nobody waits for a reminder that is later than this: a backlog, whose
+ * telling also takes its time from others. */
 #define BACKLOG apr_time_from_sec(60)
 
 /* What is to become of each, by the task as it was read. */
@@ -93,8 +94,10 @@ te_db_err_e te_sweep_one(const te_settings_t *settings, te_db_t *db,
 static apr_interval_time_t pause_after(apr_interval_time_t took,
                                        apr_interval_time_t latest)
 {
-    apr_interval_time_t pause = latest > BACKLOG  ? 2 * took
-                                : latest > BEHIND ? 0 : 3 * took;
+    apr_interval_time_t pause =
+        latest > BACKLOG  ? 8 * took
+        : latest > BEHIND ? 0
+                          : 3 * took * (BEHIND - latest) / BEHIND;
 
     return pause < LONGEST_PAUSE ? pause : LONGEST_PAUSE;
 }

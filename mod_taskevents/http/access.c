@@ -4,6 +4,7 @@
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_log.h>
+#include <http_main.h>
 #include <http_protocol.h>
 #include <http_request.h>
 #include <mod_auth.h>
@@ -43,13 +44,62 @@ static int is_loopback(const apr_sockaddr_t *addr)
            || memcmp(b, mapped, sizeof mapped) == 0;
 }
 
+static int is_named(const server_rec *s, const char *name)
+{
+    int i;
+
+    if (s->server_hostname != NULL
+        && ap_cstr_casecmp(name, s->server_hostname) == 0) {
+        return 1;
+    }
+    for (i = 0; s->names != NULL && i < s->names->nelts; ++i) {
+        const char *alias = APR_ARRAY_IDX(s->names, i, const char *);
+
+        if (alias != NULL && ap_cstr_casecmp(name, alias) == 0) {
+            return 1;
+        }
+    }
+    for (i = 0; s->wild_names != NULL && i < s->wild_names->nelts; ++i) {
+        const char *alias = APR_ARRAY_IDX(s->wild_names, i, const char *);
+
+        if (alias != NULL && ap_strcasecmp_match(name, alias) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Whether the name that the client asked for is one of ours: of any server
+ * here, an address, or localhost. A page of somebody else's in a browser on this machine
+ * can have its own name point here, and would then read what is open to the
+ * machine (DNS rebinding); the name gives it away. No name: no browser. */
+static int is_our_name(const request_rec *r)
+{
+    const char *name = r->hostname;
+    const server_rec *s;
+
+    if (name == NULL || ap_cstr_casecmp(name, "localhost") == 0
+        || strspn(name, "0123456789.") == strlen(name)
+        || strchr(name, ':') != NULL) {
+        return 1;
+    }
+    for (s = ap_server_conf; s != NULL; s = s->next) {
+        if (is_named(s, name)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* A process of this machine talking to us directly: by the connection's own
- * addresses, which no header can change, and without a proxy's headers. */
+ * addresses, which no header can change, without a proxy's headers, and not
+ * a page in a browser by a name of its own. */
 static int is_direct_loopback(const request_rec *r)
 {
     const apr_table_t *in = r->headers_in;
 
-    return is_loopback(r->connection->client_addr)
+    return is_our_name(r)
+           && is_loopback(r->connection->client_addr)
            && is_loopback(r->connection->local_addr)
            && apr_table_get(in, "Forwarded") == NULL
            && apr_table_get(in, "X-Forwarded-For") == NULL
@@ -207,7 +257,17 @@ int te_access_check(te_req_t *req)
         }
         return refuse(req, "taskevents-owner");
     case TE_AREA_STATUS:
-        return ap_some_auth_required(req->r) ? OK : refuse_open(req);
+        if (!ap_some_auth_required(req->r)) {
+            return refuse_open(req);
+        }
+        /* where the address alone lets in, so is every page in a browser
+         * there; one with a user's name was sent his credentials */
+        return req->r->user != NULL || is_our_name(req->r)
+                   ? OK
+                   : te_reply_problem(req, HTTP_MISDIRECTED_REQUEST,
+                                      "This server does not go by that name: "
+                                      "ask for it by its ServerName, its "
+                                      "address or localhost.");
     case TE_AREA_NONE:
         break;
     }

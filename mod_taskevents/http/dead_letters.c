@@ -305,28 +305,6 @@ int te_letter_route(te_req_t *req)
 
 /* --- who may write ----------------------------------------------------- */
 
-/* "https://host:port" against "host:port". */
-static int same_host(const char *origin, const char *host)
-{
-    const char *at = strstr(origin, "://");
-
-    return at != NULL && host != NULL && ap_cstr_casecmp(at + 3, host) == 0;
-}
-
-/* A page of somebody else in the operator's browser must not be able to do
- * what the operator may: browsers say where a request comes from, and let no
- * foreign page send application/json unasked. */
-static int is_foreign(const request_rec *r)
-{
-    const char *site = apr_table_get(r->headers_in, "Sec-Fetch-Site");
-    const char *origin = apr_table_get(r->headers_in, "Origin");
-
-    return (site != NULL && strcmp(site, "same-origin") != 0
-            && strcmp(site, "none") != 0)
-           || (origin != NULL
-               && !same_host(origin, apr_table_get(r->headers_in, "Host")));
-}
-
 /* A form of ours, or JSON.
  * @param body  NULL when there is none
  * @return OK; else what the handler must return */
@@ -337,7 +315,7 @@ static int read_command(te_req_t *req, te_operator_t *by, json_t **body)
     if (status != OK) {
         return status;
     }
-    if (is_foreign(req->r)) {
+    if (te_request_is_foreign(req->r)) {
         te_page_tell_refused(req, "it comes from a page of another origin");
         return te_reply_problem(req, HTTP_FORBIDDEN, "The request comes from "
                                 "a page of another origin.");

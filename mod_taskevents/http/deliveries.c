@@ -6,17 +6,16 @@
 #include <httpd.h>
 #include <apr_hash.h>
 #include <apr_strings.h>
-#include <http_log.h>
 #include <http_protocol.h>
 #include <string.h>
 
+#include "../base/log.h"
+#include "../base/text.h"
 #include "../core/bulk.h"
 #include "../core/effects.h"
 #include "../core/event.h"
 #include "reply.h"
 #include "resources.h"
-
-APLOG_USE_MODULE(taskevents);
 
 #define EVENT_MAX (256 * 1024)
 #define BODY_MAX (4 * 1024 * 1024)      /* daprd's own limit */
@@ -62,11 +61,40 @@ static void cut(te_delivery_t *delivery, apr_size_t cap)
     }
 }
 
-static void tell_failure(te_req_t *req, int n, te_db_err_e err)
+/* Who it is, also of one that nobody has read yet. */
+static const char *id_of(te_req_t *req, te_delivery_t *delivery)
 {
-    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, req->r, "TE0403: deliveries "
-                  "were not handled (%d, database: %s) and are left to the "
-                  "sidecar's retries", n, te_db_err_name(err));
+    const char *source;
+
+    if (delivery->event_id == NULL) {
+        te_event_identity(req->pool, delivery->bytes, delivery->size,
+                          &source, &delivery->event_id, &delivery->user_id);
+    }
+    return te_text_printable(req->pool,
+                             delivery->event_id ? delivery->event_id : "-");
+}
+
+static void tell_failure(te_req_t *req, int n, te_delivery_t *first,
+                         te_db_err_e err)
+{
+    te_log(TE_LOG_WARNING, 0, "TE0403", "deliveries were not handled (%d, "
+           "database: %s) and are left to the sidecar's retries; the first "
+           "is event %s", n, te_db_err_name(err), id_of(req, first));
+}
+
+/* For the access log. */
+static void note_delivery(te_req_t *req, te_delivery_t *delivery,
+                          const char *outcome)
+{
+    te_request_note_event(req, id_of(req, delivery));
+    if (delivery->user_id != NULL) {
+        te_request_note(req, "user",
+                        te_text_printable(req->pool, delivery->user_id));
+    }
+    if (delivery->task_id != 0) {
+        te_request_note_task(req, delivery->task_id);
+    }
+    te_request_note(req, "outcome", outcome);
 }
 
 /* --- one event --------------------------------------------------------- */
@@ -77,8 +105,11 @@ static int deliver_one(te_req_t *req, te_delivery_t *delivery,
     work_t work = {delivery, 1, 0};
     te_db_err_e err = te_request_try(req, what, &work);
 
+    note_delivery(req, delivery,
+                  err == TE_DB_OK && what == keep_dead_letter
+                      ? "dead_letter" : te_event_outcome(delivery));
     if (err != TE_DB_OK) {
-        tell_failure(req, 1, err);
+        tell_failure(req, 1, delivery, err);
         return te_reply_empty(req, HTTP_INTERNAL_SERVER_ERROR);
     }
     if (work.followed) {
@@ -92,7 +123,7 @@ static int deliver_one(te_req_t *req, te_delivery_t *delivery,
 /* Nothing can be expected of the next one either. */
 static int is_outage(te_db_err_e err)
 {
-    return err == TE_DB_AWAY || err == TE_DB_LOST;
+    return err == TE_DB_AWAY || err == TE_DB_OLD || err == TE_DB_LOST;
 }
 
 /* Whose turn it is to wait when this one fails. */
@@ -136,17 +167,32 @@ static te_db_err_e one_by_one(te_req_t *req, const work_t *batch,
     return last != TE_DB_OK ? last : TE_DB_BUSY;
 }
 
+/* How many of them and, for the access log, the first one's id. */
+static void note_batch(te_req_t *req, const work_t *batch, int n_done)
+{
+    te_request_note_event(req, id_of(req, batch->deliveries));
+    te_request_note(req, "outcome", apr_psprintf(req->pool, "%d of %d done",
+                                                 n_done, batch->n));
+}
+
 static int answer_all(te_req_t *req, const apr_array_header_t *entries,
                       const work_t *batch, te_db_err_e err)
 {
     char *done = apr_pcalloc(req->pool, (apr_size_t)batch->n + 1);
+    te_delivery_t *failed = NULL;
     int i, n_done = 0;
 
     for (i = 0; i < batch->n; ++i) {
         n_done += done[i] = (char)batch->deliveries[i].done;
+        if (!done[i] && failed == NULL) {
+            failed = &batch->deliveries[i];
+        }
     }
-    if (n_done < batch->n) {
-        tell_failure(req, batch->n - n_done, err);
+    if (failed != NULL) {
+        tell_failure(req, batch->n - n_done, failed, err);
+    }
+    if (batch->n > 0) {
+        note_batch(req, batch, n_done);
     }
     if (batch->followed) {
         te_request_wrote(req);
@@ -165,9 +211,9 @@ static int deliver_all(te_req_t *req, const te_delivery_t *whole,
     int i;
 
     if (batch.n == 0) {         /* broken: what is in it comes again, singly */
-        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, req->r, "TE0404: a bulk "
-                      "delivery of %" APR_SIZE_T_FMT " bytes has no entries; "
-                      "the sidecar is asked to deliver again", whole->size);
+        te_log(TE_LOG_WARNING, 0, "TE0404", "a bulk delivery of %"
+               APR_SIZE_T_FMT " bytes has no entries; the sidecar is asked "
+               "to deliver again", whole->size);
         return answer_all(req, entries, &batch, TE_DB_OK);
     }
     batch.deliveries = apr_pcalloc(req->pool, (apr_size_t)batch.n

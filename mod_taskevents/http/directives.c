@@ -1,7 +1,6 @@
 #include "directives.h"
 
 #include <httpd.h>
-#include <apr_file_io.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <apr_uri.h>
@@ -9,11 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "secret_file.h"
+
 extern module AP_MODULE_DECLARE_DATA taskevents_module;
 
 #define PREFIX_DEFAULT "/api"
 #define MAX_BODY_DEFAULT (64 * 1024)
-#define TOKEN_FILE_MAX 8192
 #define DAYS(n) apr_time_from_sec((apr_int64_t)(n) * 86400)
 #define LEAD_MAX apr_time_from_sec((apr_int64_t)366 * 86400)
 
@@ -27,6 +27,7 @@ static te_process_conf_t *process_defaults(apr_pool_t *p)
     te_process_conf_t *process = apr_pcalloc(p, sizeof *process);
     te_settings_t *settings = &process->settings;
 
+    settings->db.schema_needed = TE_SCHEMA_NEEDED;
     settings->db.min = 1;
     settings->db.keep = 4;
     settings->db.max = 16;
@@ -47,6 +48,8 @@ static te_process_conf_t *process_defaults(apr_pool_t *p)
     settings->keep_notifications = DAYS(90);
     settings->reminder_lead = apr_time_from_sec(24 * 3600);
     settings->jobs = -1;
+    process->loose_files = apr_array_make(p, 2, sizeof(const char *));
+    settings->bulk = TE_BULK_REMINDERS;
     return process;
 }
 
@@ -92,6 +95,11 @@ static const char *refuse(cmd_parms *cmd, const char *value,
 static te_settings_t *settings_of(cmd_parms *cmd)
 {
     return &te_server_conf(cmd->server)->process->settings;
+}
+
+static apr_array_header_t *loose_of(cmd_parms *cmd)
+{
+    return te_server_conf(cmd->server)->process->loose_files;
 }
 
 /* A process has one database and one transport. */
@@ -236,47 +244,6 @@ static const char *set_dapr_url(cmd_parms *cmd, void *dir, const char *arg)
     return NULL;
 }
 
-/* Up to two lines of printable characters, so that a token can be changed
- * while both are good. */
-static const char *read_tokens(cmd_parms *cmd, const char *arg,
-                               const char **tokens, int most)
-{
-    const char *path = ap_server_root_relative(cmd->pool, arg);
-    char *bytes = apr_pcalloc(cmd->pool, TOKEN_FILE_MAX + 1), *last, *line;
-    apr_size_t size = TOKEN_FILE_MAX;
-    apr_file_t *file;
-    apr_status_t rv;
-    int n = 0;
-
-    rv = apr_file_open(&file, path ? path : arg, APR_READ, 0, cmd->pool);
-    if (rv == APR_SUCCESS) {
-        rv = apr_file_read_full(file, bytes, size, &size);
-        apr_file_close(file);
-    }
-    if (rv != APR_SUCCESS && !APR_STATUS_IS_EOF(rv)) {
-        return apr_psprintf(cmd->pool, "%s: cannot read '%s': %pm",
-                            cmd->cmd->name, arg, &rv);
-    }
-    for (line = apr_strtok(bytes, "\r\n", &last); line != NULL;
-         line = apr_strtok(NULL, "\r\n", &last)) {
-        const char *c;
-
-        for (c = line; *c > ' ' && *c < 0x7f; ++c) {
-        }
-        if (*c != '\0' || n == most) {
-            return refuse(cmd, arg, most == 1
-                          ? "a file with one token of printable characters "
-                            "on one line"
-                          : "a file with one token, or two while one "
-                            "replaces the other, each of printable "
-                            "characters on a line of its own");
-        }
-        tokens[n++] = line;
-    }
-    return n > 0 ? NULL : refuse(cmd, arg, "a file with a token; this one is "
-                                 "empty");
-}
-
 /* It may hold a secret of the receiver's: it is not repeated. */
 static const char *set_alert_url(cmd_parms *cmd, void *dir, const char *arg)
 {
@@ -300,6 +267,8 @@ static const char *set_alert_url(cmd_parms *cmd, void *dir, const char *arg)
                             cmd->cmd->name);
     }
     settings_of(cmd)->alert_url = arg;
+    te_secret_hide(cmd, apr_psprintf(cmd->pool, "%s://%s/(the rest is not "
+                                     "shown)", uri.scheme, uri.hostinfo));
     return NULL;
 }
 
@@ -314,7 +283,7 @@ static const char *set_alert_secret_file(cmd_parms *cmd, void *dir,
     MAIN_ONLY(cmd);
     settings = settings_of(cmd);
     memset(settings->alert_secrets, 0, sizeof settings->alert_secrets);
-    message = read_tokens(cmd, arg, tokens, 2);
+    message = te_secret_file_read(cmd, arg, tokens, 2, loose_of(cmd));
     for (i = 0; i < 2 && message == NULL && tokens[i] != NULL; ++i) {
         if (!te_webhook_secret(cmd->pool, tokens[i],
                                &settings->alert_secrets[i])) {
@@ -331,7 +300,8 @@ static const char *set_dapr_token_file(cmd_parms *cmd, void *dir,
 {
     (void)dir;
     MAIN_ONLY(cmd);
-    return read_tokens(cmd, arg, &settings_of(cmd)->dapr_token, 1);
+    return te_secret_file_read(cmd, arg, &settings_of(cmd)->dapr_token, 1,
+                               loose_of(cmd));
 }
 
 static const char *set_app_token_file(cmd_parms *cmd, void *dir,
@@ -342,7 +312,8 @@ static const char *set_app_token_file(cmd_parms *cmd, void *dir,
     (void)dir;
     MAIN_ONLY(cmd);
     process->app_tokens[0] = process->app_tokens[1] = NULL;
-    return read_tokens(cmd, arg, process->app_tokens, 2);
+    return te_secret_file_read(cmd, arg, process->app_tokens, 2,
+                               loose_of(cmd));
 }
 
 int te_topic_valid(const char *text)
@@ -457,12 +428,23 @@ static const char *set_breaker(cmd_parms *cmd, void *dir,
     return NULL;
 }
 
-static const char *set_bulk_subscribe(cmd_parms *cmd, void *dir, int on)
+static const char *set_bulk_subscribe(cmd_parms *cmd, void *dir,
+                                      const char *arg)
 {
+    static const char *const words[] = {
+        [TE_BULK_NONE] = "off", [TE_BULK_REMINDERS] = "reminders",
+        [TE_BULK_ALL] = "on"};
+    te_bulk_e bulk;
+
     (void)dir;
     MAIN_ONLY(cmd);
-    settings_of(cmd)->bulk_subscribe = on;
-    return NULL;
+    for (bulk = TE_BULK_NONE; bulk <= TE_BULK_ALL; ++bulk) {
+        if (ap_cstr_casecmp(arg, words[bulk]) == 0) {
+            settings_of(cmd)->bulk = bulk;
+            return NULL;
+        }
+    }
+    return refuse(cmd, arg, "On, Reminders or Off");
 }
 
 static const char *set_catch_up(cmd_parms *cmd, void *dir, const char *arg)
@@ -566,6 +548,11 @@ static const char *set_database(cmd_parms *cmd, void *dir, const char *arg)
                             "passfile=/path\"", cmd->cmd->name);
     }
     settings_of(cmd)->db.conninfo = arg;
+    te_server_conf(cmd->server)->process->password_shown =
+        te_db_conninfo_has_password(arg);
+    if (te_db_conninfo_has_password(arg)) {
+        te_secret_hide(cmd, "(not shown: it has a password)");
+    }
     return NULL;
 }
 
@@ -633,8 +620,9 @@ const command_rec te_directives[] = {
                   RSRC_CONF, "most events of one request (256)"),
     AP_INIT_TAKE2("TaskEventsBreaker", set_breaker, NULL, RSRC_CONF,
                   "failures in a row that open it, and its cool-down (5 1s)"),
-    AP_INIT_FLAG("TaskEventsBulkSubscribe", set_bulk_subscribe, NULL,
-                 RSRC_CONF, "On: events are delivered in batches (Off)"),
+    AP_INIT_TAKE1("TaskEventsBulkSubscribe", set_bulk_subscribe, NULL,
+                  RSRC_CONF, "which events are delivered in batches: On, "
+                  "Reminders or Off (Reminders)"),
     AP_INIT_TAKE1("TaskEventsCatchUp", set_catch_up, NULL, RSRC_CONF,
                   "Each or Skip: overdue occurrences (Each)"),
     AP_INIT_TAKE1("TaskEventsReminderLead", set_reminder_lead, NULL,

@@ -14,6 +14,9 @@
 typedef struct te_process_conf_t {
     te_settings_t settings;
     const char *app_tokens[2];          /* NULL: none; two while rotating */
+    apr_array_header_t *loose_files;    /* const char *: what is to be said
+                                         * of files with secrets */
+    int password_shown;                 /* in TaskEventsDatabase itself */
 } te_process_conf_t;
 
 /* One (virtual) server's; -1 and NULL: not said, the main server's holds. */

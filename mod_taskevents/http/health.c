@@ -27,19 +27,32 @@ int te_readyz(te_req_t *req)
 {
     int version = 0;
     te_db_err_e err = te_request_try(req, read_version, &version);
-    int ready = err == TE_DB_OK && version >= TE_SCHEMA_NEEDED;
+    const char *detail = NULL;
 
-    if (!ready) {
+    if (err == TE_DB_OLD) {
+        version = te_db_schema_found();
+    }
+    if (err != TE_DB_OK && err != TE_DB_OLD) {
+        detail = "the database is away or busy";
+    }
+    else if (version < TE_SCHEMA_NEEDED) {
+        detail = apr_psprintf(req->pool, "the schema has version %d, this "
+                              "build needs %d: run the migrations", version,
+                              TE_SCHEMA_NEEDED);
+    }
+    if (detail != NULL) {
         apr_table_setn(req->r->headers_out, "Retry-After", "1");
     }
     return te_reply_json(
-        req, ready ? HTTP_OK : HTTP_SERVICE_UNAVAILABLE,
-        json_pack("{s:s,s:s,s:i,s:i,s:s}", "status",
-                  ready ? "ready" : "not ready", "database",
-                  err == TE_DB_OK ? "up" : "away", "schema_version", version,
-                  "schema_needed", TE_SCHEMA_NEEDED, "transport",
+        req, detail == NULL ? HTTP_OK : HTTP_SERVICE_UNAVAILABLE,
+        json_pack("{s:s,s:s,s:i,s:i,s:s,s:s*}", "status",
+                  detail == NULL ? "ready" : "not ready", "database",
+                  err == TE_DB_OK || err == TE_DB_OLD ? "up" : "away",
+                  "schema_version", version, "schema_needed",
+                  TE_SCHEMA_NEEDED, "transport",
                   req->settings->transport == TE_TRANSPORT_LOCAL ? "local"
-                                                                 : "dapr"));
+                                                                 : "dapr",
+                  "detail", detail));
 }
 
 /* The document names the server's prefix once; another one is put there. */

@@ -52,6 +52,7 @@ static int replay(te_req_t *req, const keyed_t *keyed)
     }
     else {
         apr_table_setn(out, "Idempotent-Replayed", "true");
+        te_request_note(req, "outcome", "replayed");
     }
     return te_reply_answer(req, stored);
 }

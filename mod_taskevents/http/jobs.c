@@ -1,16 +1,15 @@
 /* POST /job/{name}: the time of a reminder's job has come. */
 #include <httpd.h>
-#include <http_log.h>
 #include <http_protocol.h>
 #include <string.h>
 
+#include "../base/log.h"
+#include "../base/text.h"
 #include "../base/uuid.h"
 #include "../core/jobs.h"
 #include "../core/sweep.h"
 #include "reply.h"
 #include "resources.h"
-
-APLOG_USE_MODULE(taskevents);
 
 typedef struct {
     const char *reminder_id;
@@ -42,19 +41,24 @@ int te_job_route(te_req_t *req)
     }
     if (strncmp(req->match.id, TE_JOB_PREFIX, n) != 0
         || !te_uuid_valid(req->match.id + n)) {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, req->r, "TE0703: a job that "
-                      "is none of ours was acknowledged and ignored");
+        te_log(TE_LOG_INFO, 0, "TE0703", "a job that is none of ours was "
+               "acknowledged and ignored: %s",
+               te_text_printable(req->pool, req->match.id));
+        te_request_note(req, "outcome", "ignored");
         return te_reply_empty(req, HTTP_OK);
     }
     memset(&callback, 0, sizeof callback);
     callback.reminder_id = req->match.id + n;
     err = te_request_try(req, fire, &callback);
     if (err != TE_DB_OK) {
-        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, req->r, "TE0704: the job "
-                      "of a reminder was not carried out (database: %s); the "
-                      "scheduler calls again", te_db_err_name(err));
+        te_log(TE_LOG_WARNING, 0, "TE0704", "the job of a reminder was not "
+               "carried out (database: %s); the scheduler calls again: "
+               "reminder %s", te_db_err_name(err), callback.reminder_id);
+        te_request_note(req, "outcome", "failed");
         return te_reply_empty(req, HTTP_SERVICE_UNAVAILABLE);
     }
+    te_request_note(req, "outcome",
+                    callback.fired == TE_FIRED_DONE ? "done" : "failed");
     if (callback.wrote) {
         te_request_wrote(req);
     }

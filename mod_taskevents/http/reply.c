@@ -108,12 +108,14 @@ int te_reply_problem(te_req_t *req, int status, const char *detail)
     return te_reply_faults(req, status, detail, NULL);
 }
 
-int te_reply_unavailable(te_req_t *req)
+int te_reply_unavailable(te_req_t *req, te_db_err_e err)
 {
     apr_table_setn(req->r->headers_out, "Retry-After", "1");
-    return te_reply_problem(req, HTTP_SERVICE_UNAVAILABLE,
-                            "The database is away or busy; nothing was "
-                            "promised, try again.");
+    return te_reply_problem(req, HTTP_SERVICE_UNAVAILABLE, err == TE_DB_OLD
+                            ? "The database waits for its migrations; nothing "
+                              "was done, try again later."
+                            : "The database is away or busy; nothing was "
+                              "promised, try again.");
 }
 
 const char *te_problem_detail(int status)

@@ -25,8 +25,8 @@ int te_reply_problem(te_req_t *req, int status, const char *detail);
 int te_reply_faults(te_req_t *req, int status, const char *detail,
                     const apr_array_header_t *faults);
 
-/* 503 with Retry-After: the database is away. */
-int te_reply_unavailable(te_req_t *req);
+/* 503 with Retry-After: the database cannot be used, for this reason. */
+int te_reply_unavailable(te_req_t *req, te_db_err_e err);
 
 /* A status without a body (200, 204, 304, 500 …). */
 int te_reply_empty(te_req_t *req, int status);

@@ -3,18 +3,18 @@
 #include <httpd.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
-#include <http_log.h>
 #include <http_protocol.h>
 #include <stdlib.h>
 #include <string.h>
 #include <util_filter.h>
 
 #include "../base/json.h"
+#include "../base/log.h"
 #include "../core/task.h"
 #include "../store/db.h"
 #include "reply.h"
 
-APLOG_USE_MODULE(taskevents);
+extern module AP_MODULE_DECLARE_DATA taskevents_module;
 
 /* All a request may spend on the database: the client has its 503 within 5 s
  * even when PostgreSQL hangs. */
@@ -161,6 +161,47 @@ int te_request_head(te_req_t *req, apr_size_t cap, const char **bytes,
     return whole;
 }
 
+/* --- pages of others --------------------------------------------------- */
+
+/* "https://host:port" against "host:port". */
+static int same_host(const char *origin, const char *host)
+{
+    const char *at = strstr(origin, "://");
+
+    return at != NULL && host != NULL && ap_cstr_casecmp(at + 3, host) == 0;
+}
+
+/* A page of somebody else in a user's browser must not be able to do what the
+ * user may: browsers say where a request comes from, and let no foreign page
+ * send application/json unasked. */
+int te_request_is_foreign(const request_rec *r)
+{
+    const char *site = apr_table_get(r->headers_in, "Sec-Fetch-Site");
+    const char *origin = apr_table_get(r->headers_in, "Origin");
+
+    return (site != NULL && strcmp(site, "same-origin") != 0
+            && strcmp(site, "none") != 0)
+           || (origin != NULL
+               && !same_host(origin, apr_table_get(r->headers_in, "Host")));
+}
+
+/* A POST with neither a body nor a type is sent unasked, with the credentials
+ * that the browser keeps (a password, a cookie). A bearer token is none: a page
+ * that sends one has it, and was asked for. */
+static int is_unasked(const te_req_t *req)
+{
+    const char *given = apr_table_get(req->r->headers_in, "Authorization");
+    const char *site = apr_table_get(req->r->headers_in, "Sec-Fetch-Site");
+
+    /* behind a proxy the host may have another name: with Sec-Fetch-Site the
+     * browser knows better */
+    return te_request_is_foreign(req->r)
+           && (site == NULL || strcmp(site, "same-origin") != 0)
+           && (given == NULL || ap_cstr_casecmpn(given, "Bearer ", 7) != 0);
+}
+
+/* --- JSON -------------------------------------------------------------- */
+
 static int is_media_type(const char *type, const char *wanted)
 {
     apr_size_t n = strlen(wanted);
@@ -194,6 +235,11 @@ int te_request_json(te_req_t *req, te_body_e kind, json_t **value)
                                       "or application/merge-patch+json."
                                     : "Content-Type must be "
                                       "application/json.");
+    }
+    if (type == NULL && is_unasked(req)) {
+        return te_reply_problem(req, HTTP_FORBIDDEN, "A page of another "
+                                "origin must say Content-Type: "
+                                "application/json.");
     }
     status = te_request_body(req, req->conf->max_body, &bytes, &size);
     if (status != OK
@@ -289,8 +335,8 @@ int te_etag_listed(apr_pool_t *p, const char *list, const char *etag,
 
 /* --- database ---------------------------------------------------------- */
 
-static te_db_err_e try_until(te_req_t *req, te_work_fn *work, void *data,
-                             apr_time_t deadline, int lost)
+static te_db_err_e try_in_time(te_req_t *req, te_work_fn *work, void *data,
+                               apr_time_t deadline, int lost)
 {
     te_db_err_e err;
     int tries = 0;
@@ -303,17 +349,26 @@ static te_db_err_e try_until(te_req_t *req, te_work_fn *work, void *data,
         }
         err = work(db, req, data, lost);
         if (err != TE_DB_OK) {
-            ap_log_rerror(APLOG_MARK, err == TE_DB_FAILED ? APLOG_ERR
-                                                          : APLOG_INFO,
-                          0, req->r, "TE0101: %s: the database answered "
-                          "'%s': %s", req->match.route->name,
-                          te_db_err_name(err), te_db_error(db));
+            te_log(err == TE_DB_FAILED ? TE_LOG_ERR : TE_LOG_INFO, 0,
+                   "TE0101", "%s: the database answered '%s': %s",
+                   req->match.route->name, te_db_err_name(err),
+                   te_db_error(db));
         }
         te_db_release(db);
         lost |= err == TE_DB_LOST;
     } while ((err == TE_DB_AGAIN || err == TE_DB_LOST)
              && ++tries < TE_DB_TRIES
              && deadline - apr_time_now() > LEAST_FOR_ANOTHER_TRY);
+    return err;
+}
+
+static te_db_err_e try_until(te_req_t *req, te_work_fn *work, void *data,
+                             apr_time_t deadline, int lost)
+{
+    apr_time_t began = apr_time_now();
+    te_db_err_e err = try_in_time(req, work, data, deadline, lost);
+
+    req->db_time += apr_time_now() - began;
     return err;
 }
 
@@ -325,9 +380,10 @@ te_db_err_e te_request_try(te_req_t *req, te_work_fn *work, void *data)
 int te_request_work_or(te_req_t *req, te_shortcut_fn *shortcut,
                        te_work_fn *work, void *data)
 {
-    apr_time_t deadline = apr_time_now() + DB_BUDGET;
+    apr_time_t began = apr_time_now(), deadline = began + DB_BUDGET;
     te_db_err_e err = shortcut ? shortcut(req, data, deadline) : TE_DB_AGAIN;
 
+    req->db_time += apr_time_now() - began;
     if (err == TE_DB_AGAIN || err == TE_DB_LOST) {
         err = try_until(req, work, data, deadline, err == TE_DB_LOST);
     }
@@ -339,7 +395,7 @@ int te_request_work_or(te_req_t *req, te_shortcut_fn *shortcut,
                          "The server met a fault of its own.");
     }
     else {
-        te_reply_unavailable(req);
+        te_reply_unavailable(req, err);
     }
     return 0;
 }
@@ -347,6 +403,23 @@ int te_request_work_or(te_req_t *req, te_shortcut_fn *shortcut,
 int te_request_work(te_req_t *req, te_work_fn *work, void *data)
 {
     return te_request_work_or(req, NULL, work, data);
+}
+
+void te_request_note(te_req_t *req, const char *name, const char *value)
+{
+    apr_table_setn(req->r->subprocess_env,
+                   apr_pstrcat(req->pool, "taskevents_", name, NULL), value);
+}
+
+void te_request_note_event(te_req_t *req, const char *event_id)
+{
+    apr_table_mergen(req->r->subprocess_env, "taskevents_event_id", event_id);
+}
+
+void te_request_note_task(te_req_t *req, apr_int64_t task_id)
+{
+    te_request_note(req, "task_id", apr_psprintf(req->pool, "%"
+                                                 APR_INT64_T_FMT, task_id));
 }
 
 void te_request_wrote(te_req_t *req)

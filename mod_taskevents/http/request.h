@@ -22,6 +22,7 @@ typedef struct te_req_t {
     apr_size_t body_size;
     const te_key_t *key;                /* Idempotency-Key; NULL: none */
     const char *traceparent;            /* of all its events */
+    apr_interval_time_t db_time;        /* spent on the database so far */
 } te_req_t;
 
 /* Notes that travel with a request_rec: made by the guards (access.c), read
@@ -59,7 +60,12 @@ typedef enum {
     TE_BODY_PATCH               /* application/merge-patch+json too */
 } te_body_e;
 
+/* Whether a browser says that the request comes from a page of another
+ * origin. */
+int te_request_is_foreign(const request_rec *r);
+
 /* Read a JSON object: checks the media type (415), size (413), syntax (400).
+ * A body that may be left out must not be by a page of another origin (403).
  * @param value  NULL when optional and the body is empty
  * @return as te_request_body */
 int te_request_json(te_req_t *req, te_body_e kind, json_t **value);
@@ -116,5 +122,12 @@ int te_request_post(te_req_t *req, te_shortcut_fn *shortcut,
 
 /* There is something new in the outbox: ring now, and after the response. */
 void te_request_wrote(te_req_t *req);
+
+/* Set taskevents_<name> of httpd's request environment, for its access log; an
+ * event's id is added to those that are there. value lives as long as the
+ * request. docs/log-codes.md lists them. */
+void te_request_note(te_req_t *req, const char *name, const char *value);
+void te_request_note_event(te_req_t *req, const char *event_id);
+void te_request_note_task(te_req_t *req, apr_int64_t task_id);
 
 #endif

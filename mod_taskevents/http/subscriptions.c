@@ -10,6 +10,17 @@
  * with a backlog fills its batches at once. */
 #define BULK_EVENTS 100
 #define BULK_AWAIT_MS 10
+/* Nobody notices that of a reminder, and many in one minute, which a partition
+ * brings evenly, make batches that are worth it. */
+#define BULK_AWAIT_REMINDERS_MS 50
+
+static json_t *bulk(te_topic_e topic)
+{
+    return json_pack("{s:b,s:i,s:i}", "enabled", 1, "maxMessagesCount",
+                     BULK_EVENTS, "maxAwaitDurationMs",
+                     topic == TE_TOPIC_REMINDERS ? BULK_AWAIT_REMINDERS_MS
+                                                 : BULK_AWAIT_MS);
+}
 
 static json_t *subscription(te_req_t *req, te_topic_e topic,
                             const char *route)
@@ -23,10 +34,10 @@ static json_t *subscription(te_req_t *req, te_topic_e topic,
     if (topic != TE_TOPIC_DEAD_LETTERS) {
         json_object_set_new(json, "deadLetterTopic", json_string(
             settings->topics[TE_TOPIC_DEAD_LETTERS]));
-        if (settings->bulk_subscribe) {
-            json_object_set_new(json, "bulkSubscribe", json_pack(
-                "{s:b,s:i,s:i}", "enabled", 1, "maxMessagesCount",
-                BULK_EVENTS, "maxAwaitDurationMs", BULK_AWAIT_MS));
+        if (settings->bulk == TE_BULK_ALL
+            || (settings->bulk == TE_BULK_REMINDERS
+                && topic == TE_TOPIC_REMINDERS)) {
+            json_object_set_new(json, "bulkSubscribe", bulk(topic));
         }
     }
     return json;

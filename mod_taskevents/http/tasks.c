@@ -93,6 +93,7 @@ static te_outgoing_t *user_event(te_req_t *req, const te_task_t *task,
     if (req->traceparent == NULL) {
         req->traceparent = te_traceparent(
             req->pool, apr_table_get(req->r->headers_in, "traceparent"));
+        te_request_note(req, "traceparent", req->traceparent);
     }
     event.traceparent = req->traceparent;
     event.data = data;
@@ -194,6 +195,8 @@ int te_tasks_create_route(te_req_t *req)
     if (status != OK) {
         return status;
     }
+    te_request_note_task(req, task->id);
+    te_request_note_event(req, creation.event_id);
     te_request_wrote(req);
     return te_reply_answer(req, created(req, &creation));
 }
@@ -250,6 +253,7 @@ typedef struct {
     int zone_known;
     apr_array_header_t *faults;         /* in it */
     const char *event_ids[2];
+    int n_events;
     te_task_t *task;                    /* as it is then; NULL: none */
     const char *xact;                   /* what the last try wrote in */
     te_task_t *written;                 /* and what */
@@ -345,6 +349,7 @@ static te_db_err_e write_change(te_db_t *db, te_req_t *req, change_t *c,
     c->written = after;
     n = change_events(req, c, before, after, events);
     after->last_event_id = events[n - 1]->id;
+    c->n_events = n;
     if (err == TE_DB_OK) {
         err = write_series(db, req, series, after);
     }
@@ -414,6 +419,8 @@ static te_stored_answer_t *changed(te_req_t *req, void *data)
 /* The answer after the work. */
 static int reply_change(te_req_t *req, change_t *c)
 {
+    int i;
+
     if (c->task == NULL) {
         return not_found(req);
     }
@@ -424,6 +431,9 @@ static int reply_change(te_req_t *req, change_t *c)
         return faulty(req, c->faults);
     }
     if (c->changed) {
+        for (i = 0; i < c->n_events; ++i) {
+            te_request_note_event(req, c->event_ids[i]);
+        }
         te_request_wrote(req);
     }
     return te_reply_answer(req, changed(req, c));
@@ -580,6 +590,7 @@ int te_tasks_delete_route(te_req_t *req)
     if (d.is_stale) {
         return stale(req);
     }
+    te_request_note_event(req, d.event_id);
     te_request_wrote(req);
     return te_reply_empty(req, HTTP_NO_CONTENT);
 }

@@ -12,6 +12,19 @@ int te_db_conninfo_valid(const char *conninfo)
     return options != NULL;
 }
 
+int te_db_conninfo_has_password(const char *conninfo)
+{
+    PQconninfoOption *options = PQconninfoParse(conninfo, NULL), *o;
+    int found = 0;
+
+    for (o = options; o != NULL && o->keyword != NULL; ++o) {
+        found |= o->val != NULL && (strcmp(o->keyword, "password") == 0
+                                    || strcmp(o->keyword, "sslpassword") == 0);
+    }
+    PQconninfoFree(options);
+    return found;
+}
+
 /* One "key='value'" with the quoting of libpq's conninfo strings. */
 static const char *pair(apr_pool_t *p, const char *key, const char *value)
 {

@@ -1,68 +1,30 @@
-/* Connections, the pool, and the one way a statement is run. */
-#include "db_internal.h"
+/* Connections, and the one way a statement is run. */
+#include "connection.h"
 
 #include <apr_atomic.h>
 #include <apr_dbd.h>
-#include <apr_reslist.h>
 #include <apr_strings.h>
 #include <poll.h>
 #include <string.h>
 
 #include "../base/log.h"
-#include "../base/metrics.h"
 #include "../base/timefmt.h"
 
-#define IDLE_CONNECTION_TTL apr_time_from_sec(300)
-#define PROBE_PATIENCE apr_time_from_msec(500)
-#define MESSAGE_MAX 400
-#define MOST_COMMANDS (2 + 2 * TE_DB_MOST_CALLS)    /* BEGIN, COMMIT, and to
-                                 * prepare and run each call */
-
 /* Sent on each new connection: no statement outlives a request's patience,
- * plain read committed, and text forms that timefmt can read. */
+ * plain read committed, and text forms that timefmt can read. And the one
+ * question that comes before all work. */
 static const char session_setup[] =
     "SET statement_timeout = '5s'; SET lock_timeout = '2s';"
     " SET idle_in_transaction_session_timeout = '10s';"
     " SET default_transaction_isolation = 'read committed';"
     " SET client_encoding = 'UTF8'; SET TimeZone = 'UTC';"
-    " SET DateStyle = 'ISO, YMD'; SET standard_conforming_strings = on";
-
-/* What a command of a pipeline is for. */
-typedef struct {
-    int prepares;               /* a statement, or -1 */
-    int call;                   /* whose result it brings, or -1 */
-} command_t;
-
-struct te_db_t {
-    const te_db_settings_t *settings;
-    te_db_pool_t *owner;                /* NULL: standalone */
-    apr_pool_t *pool;                   /* lives as long as this struct */
-    apr_pool_t *connection_pool;        /* lives as long as the connection */
-    apr_dbd_t *handle;
-    PGconn *conn;                       /* NULL: not connected */
-    PGresult *results[TE_DB_MOST_CALLS];
-    int unfinished;                     /* te_db_start without its end */
-    apr_time_t deadline;
-    char prepared[TE_STATEMENT_COUNT];
-    unsigned int generation;            /* of the prepared statements' names */
-    command_t commands[MOST_COMMANDS];  /* of the pipeline under way */
-    int n_commands;
-    int refused;                        /* the first call that failed, or -1 */
-    char message[MESSAGE_MAX];
-    char constraint[64];
-};
-
-struct te_db_pool_t {
-    te_db_settings_t settings;
-    apr_reslist_t *connections;
-    apr_pool_t *pool;
-    te_remembered_t remembered;
-    volatile apr_uint32_t out;          /* borrowed now */
-    volatile apr_uint32_t down;         /* the last connect failed */
-    volatile apr_uint32_t probing;      /* somebody tries again */
-};
+    " SET DateStyle = 'ISO, YMD'; SET standard_conforming_strings = on;"
+    " SELECT taskevents.schema_version()";
 
 static const apr_dbd_driver_t *driver;
+
+/* What this process knows of the schema. */
+static volatile apr_uint32_t schema_found, schema_old, schema_doubts;
 
 /* --- one connection ---------------------------------------------------- */
 
@@ -73,8 +35,7 @@ apr_status_t te_db_driver_init(apr_pool_t *p)
     return rv != APR_SUCCESS ? rv : apr_dbd_get_driver(p, "pgsql", &driver);
 }
 
-/* Keep the first line: what follows may quote rows. */
-static void note(te_db_t *db, const char *message)
+void te_db_note(te_db_t *db, const char *message)
 {
     apr_size_t n = strcspn(message, "\n");
 
@@ -115,37 +76,84 @@ static void ignore_notice(void *arg, const PGresult *notice)
     (void)notice;
 }
 
-static int set_up(te_db_t *db);
+static int set_up(te_db_t *db, int *version);
 
-static int open_connection(te_db_t *db)
+void te_db_doubt(void)
+{
+    apr_atomic_inc32(&schema_doubts);
+}
+
+int te_db_schema_needed(const te_db_t *db)
+{
+    return db->settings->schema_needed;
+}
+
+int te_db_schema_found(void)
+{
+    return (int)apr_atomic_read32(&schema_found);
+}
+
+/* Once for each change, whoever finds it. @return whether it will do */
+static int schema_serves(te_db_t *db, int version)
+{
+    int needed = db->settings->schema_needed;
+    apr_uint32_t old = version < needed;
+
+    apr_atomic_set32(&schema_found, (apr_uint32_t)version);
+    if (old) {
+        apr_snprintf(db->message, sizeof db->message, "its schema has version "
+                     "%d, this build needs %d", version, needed);
+    }
+    if (apr_atomic_xchg32(&schema_old, old) != old) {
+        if (old) {
+            te_log(TE_LOG_ERR, 0, "TE0204", "the database's schema has "
+                   "version %d, this build needs %d: task routes answer 503, "
+                   "deliveries 500, nothing is published; run the "
+                   "migrations, no restart is needed", version, needed);
+        }
+        else {
+            te_log(TE_LOG_NOTICE, 0, "TE0205", "the database's schema has "
+                   "version %d now, which will do", version);
+        }
+    }
+    return !old;
+}
+
+te_db_err_e te_db_open(te_db_t *db)
 {
     const char *error = NULL;
+    int version = 0;
 
     apr_pool_create(&db->connection_pool, db->pool);
     if (apr_dbd_open_ex(driver, db->connection_pool,
                         te_db_conninfo_complete(db->connection_pool,
                                                 db->settings->conninfo),
                         &db->handle, &error) != APR_SUCCESS) {
-        note(db, error ? error : "cannot connect");
+        te_db_note(db, error ? error : "cannot connect");
         te_db_close(db);
-        return 0;
+        return TE_DB_AWAY;
     }
     db->conn = apr_dbd_native_handle(driver, db->handle);
     PQsetNoticeReceiver(db->conn, ignore_notice, NULL);
     db->message[0] = '\0';
-    if (!set_up(db)) {
+    db->doubts = apr_atomic_read32(&schema_doubts);
+    if (!set_up(db, &version)) {
         if (db->message[0] == '\0') {
-            note(db, PQerrorMessage(db->conn));
+            te_db_note(db, PQerrorMessage(db->conn));
         }
         te_db_close(db);
-        return 0;
+        return TE_DB_AWAY;
     }
-    return 1;
+    if (!schema_serves(db, version)) {
+        te_db_close(db);
+        return TE_DB_OLD;
+    }
+    return TE_DB_OK;
 }
 
 /* Nobody speaks on an idle connection but a server that says goodbye: what
  * can be read there means that it ended. Seen without a round trip. */
-static int looks_alive(te_db_t *db)
+int te_db_usable(te_db_t *db)
 {
     struct pollfd fd;
 
@@ -153,6 +161,7 @@ static int looks_alive(te_db_t *db)
     fd.events = POLLIN;
     return PQstatus(db->conn) == CONNECTION_OK
            && PQtransactionStatus(db->conn) == PQTRANS_IDLE
+           && db->doubts == apr_atomic_read32(&schema_doubts)
            && poll(&fd, 1, 0) == 0;
 }
 
@@ -173,11 +182,11 @@ te_db_t *te_db_standalone(apr_pool_t *p, const te_db_settings_t *settings)
 te_db_err_e te_db_reopen(te_db_t *db, apr_interval_time_t budget)
 {
     te_db_renew(db, budget);
-    if (db->conn != NULL && looks_alive(db)) {
+    if (db->conn != NULL && te_db_usable(db)) {
         return TE_DB_OK;
     }
     te_db_close(db);
-    return open_connection(db) ? TE_DB_OK : TE_DB_AWAY;
+    return te_db_open(db);
 }
 
 const char *te_db_error(const te_db_t *db)
@@ -192,8 +201,8 @@ const char *te_db_constraint(const te_db_t *db)
 
 const char *te_db_err_name(te_db_err_e err)
 {
-    static const char *const names[] = {"ok",   "away",  "lost",  "again",
-                                        "busy", "taken", "failed"};
+    static const char *const names[] = {"ok",    "away", "old",   "lost",
+                                        "again", "busy", "taken", "failed"};
 
     return names[err];
 }
@@ -234,12 +243,12 @@ static PGresult *next_result(te_db_t *db, int *ok)
     *ok = 1;
     while (PQisBusy(db->conn)) {
         if (!wait_socket(db, POLLIN)) {
-            note(db, "no answer in time");
+            te_db_note(db, "no answer in time");
             *ok = 0;
             return NULL;
         }
         if (!PQconsumeInput(db->conn)) {
-            note(db, PQerrorMessage(db->conn));
+            te_db_note(db, PQerrorMessage(db->conn));
             *ok = 0;
             return NULL;
         }
@@ -247,9 +256,23 @@ static PGresult *next_result(te_db_t *db, int *ok)
     return PQgetResult(db->conn);
 }
 
+/* There is no such schema, table, column or function. */
+static int says_missing(const char *state)
+{
+    static const char *const missing[] = {"3F000", "42P01", "42703", "42883"};
+    apr_size_t i;
+
+    for (i = 0; i < sizeof missing / sizeof missing[0]; ++i) {
+        if (state != NULL && strcmp(state, missing[i]) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* PQexec of session_setup, but not beyond the deadline: a server can fall
- * silent behind its login too. */
-static int set_up(te_db_t *db)
+ * silent behind its login too. A database without our schema has version 0. */
+static int set_up(te_db_t *db, int *version)
 {
     int ok = 1, going_on = PQsetnonblocking(db->conn, 1) == 0
                            && PQsendQuery(db->conn, session_setup)
@@ -257,7 +280,12 @@ static int set_up(te_db_t *db)
     PGresult *r;
 
     while (going_on && (r = next_result(db, &going_on)) != NULL) {
-        ok = ok && PQresultStatus(r) == PGRES_COMMAND_OK;
+        if (PQresultStatus(r) == PGRES_TUPLES_OK) {
+            *version = (int)te_db_int64(r, 0, 0);
+        }
+        else if (PQresultStatus(r) != PGRES_COMMAND_OK) {
+            ok = ok && says_missing(PQresultErrorField(r, PG_DIAG_SQLSTATE));
+        }
         PQclear(r);
     }
     return going_on && ok;
@@ -309,6 +337,9 @@ static te_db_err_e classify(te_db_t *db, const PGresult *r)
     if (strcmp(state, "55P03") == 0 || strcmp(state, "57014") == 0
         || starts_with(state, "53") || strcmp(state, "25P03") == 0) {
         return TE_DB_BUSY;
+    }
+    if (says_missing(state)) {
+        te_db_doubt();
     }
     return TE_DB_FAILED;
 }
@@ -446,7 +477,7 @@ static int begin_call(te_db_t *db)
     db->refused = -1;
     db->message[0] = db->constraint[0] = '\0';
     if (db->conn == NULL) {
-        note(db, "not connected");
+        te_db_note(db, "not connected");
         return 0;
     }
     return PQenterPipelineMode(db->conn);
@@ -456,7 +487,7 @@ static int begin_call(te_db_t *db)
 static te_db_err_e lose(te_db_t *db)
 {
     if (db->message[0] == '\0' && db->conn != NULL) {
-        note(db, PQerrorMessage(db->conn));
+        te_db_note(db, PQerrorMessage(db->conn));
     }
     te_db_close(db);
     return TE_DB_LOST;
@@ -577,7 +608,7 @@ te_db_err_e te_db_commit(te_db_t *db)
     if (db->conn != NULL
         && PQtransactionStatus(db->conn) != PQTRANS_INTRANS) {
         te_db_rollback(db);
-        note(db, "the transaction had failed");
+        te_db_note(db, "the transaction had failed");
         return TE_DB_FAILED;
     }
     return run_simple(db, "COMMIT");
@@ -618,210 +649,4 @@ int te_db_is_direct(te_db_t *db)
 int te_db_backend(const te_db_t *db)
 {
     return db->conn ? PQbackendPID(db->conn) : 0;
-}
-
-/* --- the pool ---------------------------------------------------------- */
-
-/* A place in the pool. It connects when it is first borrowed, outside the
- * reslist's mutex, so that a slow connect holds up nobody else. */
-static apr_status_t make_place(void **resource, void *params,
-                               apr_pool_t *unused)
-{
-    te_db_pool_t *pool = params;
-    apr_pool_t *own;
-    te_db_t *db;
-    apr_status_t rv;
-
-    (void)unused;
-    rv = apr_pool_create_unmanaged_ex(&own, NULL, NULL);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    db = te_db_standalone(own, &pool->settings);
-    db->owner = pool;
-    *resource = db;
-    return APR_SUCCESS;
-}
-
-/* A connection of the pool has come to be used or idle, or is no more. */
-static void tell_connection(const char *state, int by)
-{
-    te_metric_change(TE_METRIC_CONNECTIONS, state, by);
-}
-
-static apr_status_t drop_place(void *resource, void *params,
-                               apr_pool_t *unused)
-{
-    te_db_t *db = resource;
-
-    (void)params;
-    (void)unused;
-    if (db->conn != NULL) {
-        tell_connection("idle", -1);
-    }
-    te_db_close(db);
-    apr_pool_destroy(db->pool);
-    return APR_SUCCESS;
-}
-
-apr_status_t te_db_pool_create(te_db_pool_t **out,
-                               const te_db_settings_t *settings, apr_pool_t *p)
-{
-    te_db_pool_t *pool = apr_pcalloc(p, sizeof *pool);
-    apr_status_t rv;
-
-    pool->settings = *settings;
-    /* of its own allocator: the reslist allocates in whichever thread comes
-     * by */
-    rv = apr_pool_create_unmanaged_ex(&pool->pool, NULL, NULL);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    rv = te_remembered_init(&pool->remembered, pool->pool);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    rv = apr_reslist_create(&pool->connections, settings->min, settings->keep,
-                            settings->max, IDLE_CONNECTION_TTL, make_place,
-                            drop_place, pool, pool->pool);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    apr_reslist_timeout_set(pool->connections, settings->wait);
-    te_metric_set(TE_METRIC_CONNECTIONS_MAX, NULL,
-                  (apr_uint64_t)settings->max);
-    *out = pool;
-    return APR_SUCCESS;
-}
-
-int te_db_pool_close(te_db_pool_t *pool, apr_interval_time_t longest)
-{
-    apr_time_t give_up = apr_time_now() + longest;
-
-    while (apr_atomic_read32(&pool->out) > 0) {
-        if (apr_time_now() > give_up) {
-            return 0;
-        }
-        apr_sleep(apr_time_from_msec(10));
-    }
-    apr_reslist_destroy(pool->connections);
-    te_remembered_forget(&pool->remembered);
-    apr_pool_destroy(pool->pool);
-    return 1;
-}
-
-/* Another thread is trying to connect: when PostgreSQL is back that takes a
- * moment. @return whether it is */
-static int wait_for_probe(te_db_pool_t *pool)
-{
-    apr_time_t give_up = apr_time_now() + PROBE_PATIENCE;
-
-    while (apr_atomic_read32(&pool->probing) && apr_time_now() < give_up) {
-        apr_sleep(apr_time_from_msec(5));
-    }
-    return !apr_atomic_read32(&pool->down);
-}
-
-/* While PostgreSQL is away one thread at a time tries to connect. The others
- * wait for a moment and no longer: nobody queues behind a connect that
- * hangs. */
-static te_db_err_e connect_place(te_db_pool_t *pool, te_db_t *db)
-{
-    int ok;
-
-    if (apr_atomic_read32(&pool->down)
-        && apr_atomic_cas32(&pool->probing, 1, 0) != 0
-        && !wait_for_probe(pool)) {
-        note(db, "cannot connect; another thread is trying");
-        return TE_DB_AWAY;
-    }
-    ok = open_connection(db);
-    if (ok != !apr_atomic_read32(&pool->down)) {
-        if (ok) {
-            te_log(TE_LOG_NOTICE, 0, "TE0201", "PostgreSQL is back");
-        }
-        else {
-            te_log(TE_LOG_ERR, 0, "TE0202", "cannot connect to PostgreSQL, "
-                   "requests answer 503 until it is back; see that it runs "
-                   "and that TaskEventsDatabase is right: %s", db->message);
-        }
-    }
-    apr_atomic_set32(&pool->down, !ok);
-    apr_atomic_set32(&pool->probing, 0);
-    return ok ? TE_DB_OK : TE_DB_AWAY;
-}
-
-static te_db_t *borrow(te_db_pool_t *pool, apr_time_t now)
-{
-    apr_status_t rv;
-    void *resource;
-    te_db_t *db;
-
-    te_metric_change(TE_METRIC_POOL_WAITING, NULL, 1);
-    rv = apr_reslist_acquire(pool->connections, &resource);
-    te_metric_change(TE_METRIC_POOL_WAITING, NULL, -1);
-    te_metric_observe(TE_METRIC_POOL_WAIT, NULL, NULL, apr_time_now() - now);
-    if (rv != APR_SUCCESS) {
-        te_metric_add(TE_METRIC_POOL_TIMEOUTS, NULL, NULL);
-        return NULL;
-    }
-    apr_atomic_inc32(&pool->out);
-    db = resource;
-    if (db->conn != NULL) {
-        tell_connection("idle", -1);
-    }
-    return db;
-}
-
-static void give_back(te_db_t *db)
-{
-    te_db_pool_t *pool = db->owner;
-
-    te_db_clear(db);
-    te_db_rollback(db);
-    if (db->conn != NULL) {
-        tell_connection("idle", 1);
-    }
-    apr_reslist_release(pool->connections, db);
-    apr_atomic_dec32(&pool->out);
-}
-
-te_db_err_e te_db_acquire(te_db_pool_t *pool, te_db_t **out,
-                          apr_interval_time_t budget)
-{
-    apr_time_t start = apr_time_now();
-    te_db_err_e err = TE_DB_OK;
-    te_db_t *db = borrow(pool, start);
-
-    *out = NULL;
-    if (db == NULL) {
-        return TE_DB_BUSY;
-    }
-    db->deadline = start + budget;
-    if (db->conn != NULL && !looks_alive(db)) {
-        te_db_close(db);
-    }
-    if (db->conn == NULL) {
-        err = connect_place(pool, db);
-    }
-    if (err != TE_DB_OK) {
-        give_back(db);
-        return err;
-    }
-    tell_connection("used", 1);
-    *out = db;
-    return TE_DB_OK;
-}
-
-void te_db_release(te_db_t *db)
-{
-    if (db != NULL) {
-        tell_connection("used", -1);
-        give_back(db);
-    }
-}
-
-te_remembered_t *te_db_remembered(te_db_pool_t *pool)
-{
-    return &pool->remembered;
 }

@@ -20,6 +20,8 @@ typedef struct te_db_t te_db_t;
 typedef enum {
     TE_DB_OK = 0,
     TE_DB_AWAY,         /* no connection to be had: nothing was done */
+    TE_DB_OLD,          /* the schema lacks what this build needs: nothing
+                         * was done */
     TE_DB_LOST,         /* the connection ended within the call: what it was
                          * to write may or may not be there */
     TE_DB_AGAIN,        /* rolled back by PostgreSQL (deadlock, serialization,
@@ -34,6 +36,7 @@ typedef struct te_db_settings_t {
     const char *conninfo;               /* libpq conninfo or URI */
     int min, keep, max;                 /* connections of this process */
     apr_interval_time_t wait;           /* longest wait for a free one */
+    int schema_needed;                  /* no work with an older one */
 } te_db_settings_t;
 
 /* How often a transaction is tried that PostgreSQL rolled back. */
@@ -42,6 +45,9 @@ typedef struct te_db_settings_t {
 /* Whether libpq can read a conninfo; nothing is connected. What libpq has to
  * say about a bad one may quote a password, so it is not told. */
 int te_db_conninfo_valid(const char *conninfo);
+
+/* Whether a valid one has a password in it. */
+int te_db_conninfo_has_password(const char *conninfo);
 
 /* Load the pgsql driver of apr_dbd; once per process, before threads.
  * @return APR_SUCCESS, or the reason that it is not there */
@@ -59,7 +65,8 @@ int te_db_pool_close(te_db_pool_t *pool, apr_interval_time_t longest);
 
 /* Borrow a connection that is alive as far as can be told without asking.
  * Everything done with it must end within `budget` from now.
- * @return TE_DB_OK; TE_DB_BUSY: none was free in time; TE_DB_AWAY */
+ * @return TE_DB_OK; TE_DB_BUSY: none was free in time; TE_DB_AWAY;
+ *         TE_DB_OLD */
 te_db_err_e te_db_acquire(te_db_pool_t *pool, te_db_t **out,
                           apr_interval_time_t budget);
 
@@ -71,7 +78,8 @@ void te_db_release(te_db_t *db);
  * publisher): same settings, opened by te_db_reopen. Lives in p. */
 te_db_t *te_db_standalone(apr_pool_t *p, const te_db_settings_t *settings);
 
-/* Open (or keep) a standalone connection and start a new budget. */
+/* Open (or keep) a standalone connection and start a new budget.
+ * @return TE_DB_OK, TE_DB_AWAY, TE_DB_OLD */
 te_db_err_e te_db_reopen(te_db_t *db, apr_interval_time_t budget);
 
 /* Close it: what it held (transaction, advisory locks) is gone. */
@@ -110,7 +118,17 @@ const char *te_db_error(const te_db_t *db);
 /* Words for an error, for logs and metrics. */
 const char *te_db_err_name(te_db_err_e err);
 
-/* The schema's version number (taskevents.schema_version()). */
+/* Each new connection is asked for the schema's version first, and is closed
+ * when that is less than schema_needed: so nothing of this process works with
+ * half a schema, whatever it is, and what a migration brings is noticed by the
+ * next try. A connection is opened anew when anybody has met something that is
+ * not there (a migration was reverted). */
+
+/* The version that the last connection of this process found; 0: none. */
+int te_db_schema_found(void);
+
+/* The schema's version number now (taskevents.schema_version()). One that is
+ * too old makes all connections look again. */
 te_db_err_e te_db_schema_version(te_db_t *db, int *version);
 
 /* The next task id: a process takes them from PostgreSQL in blocks, so ids

@@ -27,6 +27,13 @@ apr_status_t te_remembered_init(te_remembered_t *known, apr_pool_t *p);
 void te_remembered_forget(te_remembered_t *known);
 te_remembered_t *te_db_remembered(te_db_pool_t *pool);
 
+/* The schema is not what it was when connections were opened: each of them is
+ * opened anew, and so asked, before it is used again. */
+void te_db_doubt(void);
+
+/* What the connection's settings want at least. */
+int te_db_schema_needed(const te_db_t *db);
+
 /* What goes along with a statement in the same round trip. */
 typedef enum {
     TE_TX_NONE = 0,

@@ -23,17 +23,25 @@ static te_notification_t *read_row(apr_pool_t *p, const PGresult *r, int row)
 #define UNREAD 9                /* the column behind them */
 
 te_db_err_e te_notifications_remind(te_db_t *db, apr_pool_t *p,
-                                    apr_int64_t task_id,
-                                    const char *reminder_id,
-                                    apr_time_t due_date)
+                                    const apr_array_header_t *told)
 {
-    const char *params[4];
+    apr_array_header_t *columns[3];
+    const char *params[3];
     PGresult *r;
+    int i;
 
-    params[0] = te_db_from_int64(p, task_id);
-    params[1] = reminder_id;
-    params[2] = params[3] = te_time_format(p, due_date);
-    return te_db_run(db, TE_NOTIFY_REMINDER, TE_TX_NONE, params, &r);
+    te_db_columns(p, columns, 3, told->nelts);
+    for (i = 0; i < told->nelts; ++i) {
+        const te_told_t *one = &APR_ARRAY_IDX(told, i, te_told_t);
+
+        APR_ARRAY_PUSH(columns[0], const char *) =
+            te_db_from_int64(p, one->task_id);
+        APR_ARRAY_PUSH(columns[1], const char *) = one->reminder_id;
+        APR_ARRAY_PUSH(columns[2], const char *) =
+            te_time_format(p, one->due_date);
+    }
+    te_db_from_columns(p, columns, 3, params);
+    return te_db_run(db, TE_NOTIFY_REMINDERS, TE_TX_NONE, params, &r);
 }
 
 /* The count is a row of its own when there is nothing to list. */

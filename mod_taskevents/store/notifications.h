@@ -19,12 +19,18 @@ typedef struct te_notification_t {
 
 /* All copy what they return into p. */
 
-/* Tell the user of a task that it is due, once for each reminder; the second
- * time changes nothing. Inside a transaction that holds the task. */
+/* What the user of a task is told. */
+typedef struct te_told_t {
+    apr_int64_t task_id;
+    const char *reminder_id;
+    apr_time_t due_date;
+} te_told_t;
+
+/* Tell the users of tasks that these are due, once for each reminder; the
+ * second time changes nothing. Inside a transaction that holds the tasks.
+ * told: te_told_t */
 te_db_err_e te_notifications_remind(te_db_t *db, apr_pool_t *p,
-                                    apr_int64_t task_id,
-                                    const char *reminder_id,
-                                    apr_time_t due_date);
+                                    const apr_array_header_t *told);
 
 typedef struct te_notification_filter_t {
     const char *user_id;

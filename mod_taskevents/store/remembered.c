@@ -30,6 +30,9 @@ te_db_err_e te_db_schema_version(te_db_t *db, int *version)
 
     if (err == TE_DB_OK) {
         *version = (int)te_db_int64(r, 0, 0);
+        if (*version < te_db_schema_needed(db)) {
+            te_db_doubt();
+        }
     }
     return err;
 }

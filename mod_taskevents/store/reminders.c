@@ -32,6 +32,21 @@ static void read_reminder(apr_pool_t *p, const PGresult *r, int row,
 
 #define AFTER_REMINDER 10
 
+static apr_array_header_t *read_reminders(apr_pool_t *p, const PGresult *r)
+{
+    apr_array_header_t *reminders =
+        apr_array_make(p, PQntuples(r) + 1, sizeof(te_reminder_t *));
+    int row;
+
+    for (row = 0; row < PQntuples(r); ++row) {
+        te_reminder_t *reminder = apr_pcalloc(p, sizeof *reminder);
+
+        read_reminder(p, r, row, reminder);
+        APR_ARRAY_PUSH(reminders, te_reminder_t *) = reminder;
+    }
+    return reminders;
+}
+
 te_db_err_e te_reminders_lock(te_db_t *db, apr_pool_t *p,
                               const char *user_id, apr_int64_t task_id,
                               apr_time_t due_since,
@@ -40,43 +55,37 @@ te_db_err_e te_reminders_lock(te_db_t *db, apr_pool_t *p,
     const char *params[3];
     te_db_err_e err;
     PGresult *r;
-    int row;
 
     params[0] = te_db_from_int64(p, task_id);
     params[1] = user_id;
     params[2] = te_time_format(p, due_since);
     err = te_db_run(db, TE_REMINDERS_LOCK, TE_TX_NONE, params, &r);
-    if (err != TE_DB_OK) {
-        return err;
+    if (err == TE_DB_OK) {
+        *reminders = read_reminders(p, r);
     }
-    *reminders = apr_array_make(p, 2, sizeof(te_reminder_t *));
-    for (row = 0; row < PQntuples(r); ++row) {
-        te_reminder_t *reminder = apr_pcalloc(p, sizeof *reminder);
-
-        read_reminder(p, r, row, reminder);
-        APR_ARRAY_PUSH(*reminders, te_reminder_t *) = reminder;
-    }
-    return TE_DB_OK;
+    return err;
 }
 
-te_db_err_e te_reminder_lock(te_db_t *db, apr_pool_t *p, const char *user_id,
-                             const char *id, te_reminder_t **reminder)
+te_db_err_e te_reminders_hold(te_db_t *db, apr_pool_t *p,
+                              const apr_array_header_t *ids,
+                              const apr_array_header_t *users,
+                              apr_array_header_t **reminders)
 {
-    const char *params[2] = {id, user_id};
+    const char *params[2];
     te_db_err_e err;
     PGresult *r;
 
-    *reminder = NULL;
-    err = te_db_run(db, TE_REMINDER_LOCK, TE_TX_NONE, params, &r);
-    if (err == TE_DB_OK && PQntuples(r) > 0) {
-        *reminder = apr_pcalloc(p, sizeof **reminder);
-        read_reminder(p, r, 0, *reminder);
+    params[0] = te_db_from_array(p, ids);
+    params[1] = te_db_from_array(p, users);
+    err = te_db_run(db, TE_REMINDERS_HOLD, TE_TX_NONE, params, &r);
+    if (err == TE_DB_OK) {
+        *reminders = read_reminders(p, r);
     }
     return err;
 }
 
 te_db_err_e te_reminder_schedule(te_db_t *db, apr_pool_t *p,
-                                 const te_reminder_t *reminder, int with_job)
+                                 const te_reminder_t *reminder, int jobs)
 {
     const char *params[10];
     PGresult *r;
@@ -90,7 +99,7 @@ te_db_err_e te_reminder_schedule(te_db_t *db, apr_pool_t *p,
     params[6] = reminder->event_id;
     params[7] = reminder->correlation_id;
     params[8] = reminder->traceparent;
-    params[9] = with_job ? "wanted" : "none";
+    params[9] = te_db_from_int64(p, jobs);
     return te_db_run(db, TE_REMINDER_SCHEDULE, TE_TX_NONE, params, &r);
 }
 

@@ -35,13 +35,17 @@ te_db_err_e te_reminders_lock(te_db_t *db, apr_pool_t *p,
                               apr_time_t due_since,
                               apr_array_header_t **reminders);
 
-/* The same for one; *reminder is NULL when the user has none of that id. */
-te_db_err_e te_reminder_lock(te_db_t *db, apr_pool_t *p, const char *user_id,
-                             const char *id, te_reminder_t **reminder);
+/* Lock and read those that there are of several, which are named by their ids
+ * and users. reminders: te_reminder_t * */
+te_db_err_e te_reminders_hold(te_db_t *db, apr_pool_t *p,
+                              const apr_array_header_t *ids,
+                              const apr_array_header_t *users,
+                              apr_array_header_t **reminders);
 
-/* Store a scheduled one. with_job: a scheduler is to hold a job for it. */
+/* Store a scheduled one. jobs: a scheduler is to hold a job for it, unless so
+ * many others are scheduled for the same minute. */
 te_db_err_e te_reminder_schedule(te_db_t *db, apr_pool_t *p,
-                                 const te_reminder_t *reminder, int with_job);
+                                 const te_reminder_t *reminder, int jobs);
 
 /* A locked one is cancelled now, its job unwanted. */
 te_db_err_e te_reminder_cancel(te_db_t *db, const char *id,

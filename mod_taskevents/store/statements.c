@@ -269,8 +269,7 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
     [TE_SCHEMA_VERSION] = {"te_schema_version", 0,
         "SELECT taskevents.schema_version()"},
     [TE_SERVER_VERSION] = {"te_server_version", 0,
-        "SELECT taskevents.schema_version(),"
-        " current_setting('server_version')"},
+        "SELECT taskevents.schema_version(), current_setting('server_version')"},
     [TE_BACKEND_PID] = {"te_backend_pid", 0, "SELECT pg_backend_pid()"},
     /* $1 a transaction that has ended -> whether by COMMIT; one that this
      * server has not come to (it was restored, or took over) has not */
@@ -711,8 +710,7 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
     /* -> state, how many; a row for each that there is */
     [TE_DEAD_LETTER_COUNTS] = {"te_dead_letter_counts", 0,
         "SELECT state, count(*) FROM taskevents.dead_letters GROUP BY state"},
-    /* $1 how many -> events that failed, those with most tries, and how many
-     * there are */
+    /* $1 how many -> events that failed, most tried first; how many there are */
     [TE_OUTBOX_RETRIES] = {"te_outbox_retries", 1,
         "SELECT user_id, topic, sequence, attempts, retry_at, last_error,"
         " count(*) OVER () FROM taskevents.outbox WHERE attempts > 0"
@@ -720,19 +718,16 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
     /* $1 how many -> open dead letters by stage and reason */
     [TE_LETTER_GROUPS] = {"te_letter_groups", 1,
         "SELECT stage, reason, count(*), max(last_failed_at)"
-        " FROM taskevents.dead_letters WHERE state = 'open'"
-        " GROUP BY stage, reason ORDER BY count(*) DESC, stage, reason"
-        " LIMIT $1::int"},
-    /* -> scheduled, due, due within the hour, the next one's time, and that
-     * of the one that is due the longest or else the next */
+        " FROM taskevents.dead_letters WHERE state = 'open' GROUP BY stage,"
+        " reason ORDER BY count(*) DESC, stage, reason LIMIT $1::int"},
+    /* -> scheduled, due, due within the hour, next time, earliest time */
     [TE_REMINDERS_GLANCE] = {"te_reminders_glance", 0,
         "SELECT count(*),"
         " count(*) FILTER (WHERE remind_at <= statement_timestamp()),"
         " count(*) FILTER (WHERE remind_at > statement_timestamp() AND"
         "  remind_at <= statement_timestamp() + interval '1 hour'),"
         " min(remind_at) FILTER (WHERE remind_at > statement_timestamp()),"
-        " min(remind_at)"
-        " FROM taskevents.reminders WHERE state = 'scheduled'"},
+        " min(remind_at) FROM taskevents.reminders WHERE state = 'scheduled'"},
 
     /* $1 task $2 user $3 due since (or NULL) -> the scheduled one, and the
      * one that is for this due date */
@@ -741,18 +736,24 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         " WHERE r.task_id = $1::bigint AND r.user_id = $2::text"
         " AND (r.state = 'scheduled' OR r.due_since = $3::timestamptz)"
         " FOR UPDATE"},
-    /* $1 id $2 user */
-    [TE_REMINDER_LOCK] = {"te_reminder_lock", 2,
+    /* $1 ids $2 users -> those that there are */
+    [TE_REMINDERS_HOLD] = {"te_reminders_hold", 2,
         "SELECT " REMINDER_COLUMNS " FROM taskevents.reminders r"
-        " WHERE r.id = $1::uuid AND r.user_id = $2::text FOR UPDATE"},
+        " WHERE r.id = ANY ($1::uuid[]) AND r.user_id = ANY ($2::text[])"
+        " ORDER BY r.id FOR UPDATE"},
     /* $1 id $2 task $3 user $4 due $5 due since $6 remind at $7 event
-     * $8 correlation $9 trace $10 state of its job */
+     * $8 correlation $9 trace $10 how many of one minute have a job */
     [TE_REMINDER_SCHEDULE] = {"te_reminder_schedule", 10,
         "INSERT INTO taskevents.reminders (id, task_id, user_id, due_date,"
         " due_since, remind_at, event_id, correlation_id, traceparent,"
         " job_state) VALUES ($1::uuid, $2::bigint, $3::text,"
         " $4::timestamptz, $5::timestamptz, $6::timestamptz, $7::uuid,"
-        " $8::text, $9::text, $10::text)"},
+        " $8::text, $9::text, CASE WHEN $10::int > (SELECT count(*) FROM ("
+        "  SELECT FROM taskevents.reminders m WHERE m.state = 'scheduled'"
+        "  AND m.remind_at >= date_trunc('minute', $6::timestamptz)"
+        "  AND m.remind_at < date_trunc('minute', $6::timestamptz)"
+        "   + interval '1 minute' LIMIT $10::int) AS m)"
+        " THEN 'wanted' ELSE 'none' END)"},
     /* $1 id $2 reason */
     [TE_REMINDER_CANCEL] = {"te_reminder_cancel", 2,
         "UPDATE taskevents.reminders r SET state = 'cancelled',"
@@ -850,18 +851,20 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         "     AND coalesce(t.due_since, t.updated_at) = r.due_since)"
         "  ORDER BY r.ended_at LIMIT 1000 FOR UPDATE SKIP LOCKED)"},
 
-    /* $1 task $2 reminder $3 due $4 the same as it is written in JSON; the
-     * message tells it by the clock on the user's wall */
-    [TE_NOTIFY_REMINDER] = {"te_notify_reminder", 4,
+    /* $1 tasks $2 reminders $3 due, as it is written in JSON; the message
+     * tells it by the clock on the user's wall */
+    [TE_NOTIFY_REMINDERS] = {"te_notify_reminders", 3,
         "INSERT INTO taskevents.notifications (user_id, type, title, message,"
         " task_id, reminder_id, data)"
         " SELECT t.user_id, 'task_reminder', t.title, 'Due on '"
-        "   || to_char($3::timestamptz AT TIME ZONE"
+        "   || to_char(v.due::timestamptz AT TIME ZONE"
         "    taskevents.zone_named(t.time_zone), 'YYYY-MM-DD \"at\" HH24:MI')"
         "   || ' (' || t.time_zone || ')',"
-        "  t.id, $2::uuid, json_build_object('reminder_id', $2::text,"
-        "   'due_date', $4::text)"
-        " FROM taskevents.tasks t WHERE t.id = $1::bigint"
+        "  t.id, v.id, json_build_object('reminder_id', v.id,"
+        "   'due_date', v.due)"
+        " FROM unnest($1::bigint[], $2::uuid[], $3::text[])"
+        "  WITH ORDINALITY AS v(task_id, id, due, n)"
+        "  JOIN taskevents.tasks t ON t.id = v.task_id ORDER BY v.n"
         " ON CONFLICT (reminder_id) DO NOTHING"},
     [TE_NOTIFICATIONS] = {"te_notifications", 3, NOTIFICATION_LIST("")},
     [TE_NOTIFICATIONS_UNREAD] = {"te_notifications_unread", 3,

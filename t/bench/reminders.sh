@@ -7,16 +7,17 @@
 BENCH="$ROOT/t/bench"
 
 bench_reminders_usage() {
-    die "bench reminders takes: [--quick] [--write] [--reminders N] [--seconds N] [--jobs N]"
+    die "bench reminders takes: [--catch-up] [--quick] [--write] [--reminders N] [--seconds N] [--jobs N]"
 }
 
 # Of the reminders, the first of each hundred also have a job made for them
 # before their time, as many as --jobs says.
 bench_reminders() {
-    local reminders=100000 seconds=60 jobs=0 quiet=30 users=2000 write=''
+    local reminders=100000 seconds=60 jobs=0 quiet=30 users=2000 write='' mode=minute
     while (($#)); do
         case $1 in
-        --quick) reminders=10000 seconds=6 quiet=10 ;;
+        --quick) reminders=10000 quiet=10 ;;
+        --catch-up) mode=catch-up seconds=3600 ;;
         --write) write=1 ;;
         --reminders | --seconds | --jobs)
             [[ ${2:-} =~ ^[0-9]{1,6}$ ]] || bench_reminders_usage
@@ -27,6 +28,7 @@ bench_reminders() {
         esac
         shift
     done
+    [[ $reminders != 10000 || $seconds != 60 ]] || seconds=6
     need_for_dapr
     (
         RUN="$WORK/bench-reminders"
@@ -38,7 +40,7 @@ bench_reminders() {
         POSTGRES_EXTRA='track_commit_timestamp = on' "$ROOT/dev" up --dapr >/dev/null
         eval "$("$ROOT/dev" env)"
         python3 "$BENCH/reminders.py" "$TASKEVENTS_URL" "$(make_token bench 7200)" \
-            "$TASKEVENTS_DSN" "$reminders" "$seconds" "$jobs" "$users" "$quiet" \
+            "$TASKEVENTS_DSN" "$reminders" "$seconds" "$jobs" "$users" "$quiet" "$mode" \
             "$([[ -z $write ]] || printf %s "$ROOT/docs/performance.md")"
     )
 }

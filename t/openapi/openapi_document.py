@@ -38,8 +38,8 @@ Loader.yaml_implicit_resolvers = {
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()}
 
 
-def load():
-    with SOURCE.open(encoding="utf-8") as file:
+def load(path=SOURCE):
+    with path.open(encoding="utf-8") as file:
         return yaml.load(file, Loader)
 
 

@@ -1,4 +1,4 @@
-# With TaskEventsBulkSubscribe the sidecar delivers in batches: order, effects
+# With TaskEventsBulkSubscribe On the sidecar delivers in batches: order, effects
 # and the recovery from an outage are the same.
 use v5.32;
 use warnings;

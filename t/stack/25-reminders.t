@@ -133,6 +133,34 @@ ctl(postgres => 'restart');
 came_once($unlucky, $its, 15, 'PostgreSQL is restarted when it is due');
 came_once($user, $id, 15, 'the one of before');
 
+# httpd is away for an hour while the time of many comes: the oldest are told of
+# first, each once, and requests are answered meanwhile
+{
+    my ($n, $users) = (450, q{user_id IN ('1', '2', '3', '4', '5', '6', '7', '8', '9')});
+    my ($asked, $told) = (new_user('meanwhile'), 0);
+    my @answers;
+    row("DELETE FROM taskevents.$_ WHERE user_id !~ '[^0-9]' RETURNING 1 AS done") for qw(notifications reminders tasks);
+    ctl(httpd => 'stop');
+    my %seed = (reminders => $n, seconds => 3600, start => -3600, users => 9, jobs => 0);
+    is system('psql', stack('TASKEVENTS_DSN'), '-Xq', '-v', 'ON_ERROR_STOP=1', (map { ('-v', "$_=$seed{$_}") } keys %seed), '-f', 't/bench/reminders.sql'), 0,
+      'many come due while httpd is away';
+    ctl(httpd => 'start');
+    ok eventually(60, sub {
+        push @answers, api($asked, POST => 'tasks', { title => 'meanwhile' })->{status}, api($asked, GET => 'tasks')->{status};
+        $told = row("SELECT count(*) AS n FROM taskevents.notifications WHERE $users")->{n};
+        $told >= $n;
+    }), '… all are told of' or diag $told;
+    is_deeply [ grep { !/^20[01]$/ } @answers ], [], '… and requests are answered meanwhile';
+    sleep 1;
+    is row("SELECT count(*) AS n FROM taskevents.notifications WHERE $users")->{n}, $n, '… once each';
+    is row(qq{SELECT count(*) AS n FROM (SELECT r.remind_at < max(r.remind_at) OVER (PARTITION BY n.user_id ORDER BY n.id
+        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS turned FROM taskevents.notifications n
+        JOIN taskevents.reminders r ON r.id = n.reminder_id WHERE r.$users) AS s WHERE turned})->{n}, 0, '… each user of the oldest first';
+    is row(qq{SELECT count(*) AS n FROM (SELECT low < max(high) OVER (ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS turned
+        FROM (SELECT max(ended_at) AS at, min(remind_at) AS low, max(remind_at) AS high FROM taskevents.reminders
+        WHERE $users GROUP BY xmin::text) AS b) AS s WHERE turned})->{n}, 0, '… and all of them are triggered in that order';
+}
+
 # httpd's clock is wrong by an hour, either way: PostgreSQL's counts. Tokens would
 # not be valid then, so users are asked before and after.
 my ($lib) = glob '/usr/lib/*/faketime/libfaketime.so.1';
@@ -155,6 +183,15 @@ for my $step ('+1h', '-1h') {
     came_once($clocked, $one, 5, "… a clock at $step");
 }
 
+# the lead of a day, which is the default
 extra('more.conf');
 ctl(httpd => 'restart');
+$LEAD = 24 * 3600;
+($user, $id) = due_in(5, 'day-ahead');
+ok eventually(10, job_is($id, 'made')), 'its job is made';
+came_once($user, $id, 5, 'day-ahead');
+(undef, undef, $task) = due_in(60, 'completed');
+is api($task->{user_id}, POST => "tasks/$task->{id}/complete")->{status}, 200, 'completed';
+ok eventually(20, sub { row('SELECT state FROM taskevents.reminders WHERE task_id = ?', $task->{id})->{state} eq 'cancelled' }), '… its reminder is cancelled';
+is scalar(notifications($task->{user_id})), 0, '… and tells nobody';
 done_testing;

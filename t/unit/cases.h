@@ -13,6 +13,7 @@ TCase *html_tests(void);
 TCase *http_client_tests(void);
 TCase *json_tests(void);
 TCase *log_tests(void);
+TCase *flood_tests(void);
 TCase *metrics_tests(void);
 TCase *nonce_tests(void);
 TCase *recurrence_tests(void);

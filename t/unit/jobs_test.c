@@ -25,8 +25,7 @@ static answer_t say_next(const asked_t *asked, void *context)
 static void start(void)
 {
     reminding_open();
-    sql("UPDATE taskevents.reminders SET job_state = 'none' WHERE job_state"
-        " IN ('wanted', 'unwanted')");
+    sql("DELETE FROM taskevents.reminders");        /* of other tests */
     memset(&next_answer, 0, sizeof next_answer);
     next_answer.status = 204;
     sidecar = server_start(say_next, &next_answer);
@@ -132,6 +131,31 @@ START_TEST(without_jobs_none_is_wanted)
 }
 END_TEST
 
+START_TEST(of_many_in_one_minute_the_first_have_a_job)
+{
+    apr_time_t now = apr_time_now();
+    apr_time_t due = now - now % apr_time_from_sec(60) + LEAD + HOUR;
+    const char *event;
+    int i;
+
+    for (i = 0; i < TE_JOBS_A_MINUTE + 4; ++i) {
+        new_task(due + i * apr_time_from_sec(3), now, &event);
+        handled(event);
+    }
+    ck_assert_str_eq(sql("SELECT string_agg(n || ' ' || job_state, ', ') FROM"
+                         " (SELECT job_state, count(*) AS n FROM"
+                         "  taskevents.reminders WHERE user_id = '%s' GROUP BY"
+                         "  job_state ORDER BY n) AS s", user),
+                     apr_psprintf(pool, "4 none, %d wanted",
+                                  TE_JOBS_A_MINUTE));
+    /* those of another minute are others */
+    user = new_user();
+    new_task(due + apr_time_from_sec(60), now, &event);
+    handled(event);
+    ck_assert_str_eq(jobs(), "wanted");
+}
+END_TEST
+
 START_TEST(a_scheduler_that_is_away_is_left_alone_and_probed)
 {
     int i, asked;
@@ -189,6 +213,7 @@ TCase *jobs_tests(void)
     tcase_add_loop_test(c, the_job_of_a_cancelled_one_is_taken_back, 0, 2);
     tcase_add_test(c, what_is_due_needs_no_job);
     tcase_add_test(c, without_jobs_none_is_wanted);
+    tcase_add_test(c, of_many_in_one_minute_the_first_have_a_job);
     tcase_add_test(c, a_scheduler_that_is_away_is_left_alone_and_probed);
     tcase_add_test(c, what_was_decided_during_the_call_stays);
     return c;

@@ -299,6 +299,68 @@ START_TEST(what_was_overtaken_notifies_nobody)
 }
 END_TEST
 
+/* Of users of their own, each with one task. */
+START_TEST(each_of_a_batch_is_told_of_as_if_it_came_alone)
+{
+    enum {PLAIN, COMPLETED, DELETED, LOST, TWICE, HEARD, USERS};
+    static const struct {
+        const char *notifications, *told;
+    } ends[USERS] = {
+        [PLAIN] = {"1", "scheduled triggered"},
+        [COMPLETED] = {"0", "scheduled triggered cancelled"},
+        [DELETED] = {"0", "scheduled triggered cancelled"},
+        [LOST] = {"1", "scheduled triggered"},
+        [TWICE] = {"1", "scheduled triggered"},
+        [HEARD] = {"0", "scheduled triggered cancelled"}};
+    const char *users[USERS], *texts[2 * USERS + 3], *completed;
+    te_task_t *task;
+    int i, n = 0;
+
+    for (i = 0; i < USERS; ++i) {
+        users[i] = user = i ? new_user() : user;
+        task = task_with_reminder();
+        make_due();
+        sweep();
+        texts[n++] = told_event(1);
+        texts[n++] = told_event(2);
+        if (i == DELETED) {
+            delete_task(task);
+        }
+        if (i == COMPLETED || i == HEARD) {
+            completed = edit_task(task, 0, 1, NULL, apr_time_now());
+        }
+        if (i == HEARD) {
+            texts[n - 1] = completed;           /* before its trigger */
+            texts[n++] = told_event(2);
+        }
+        if (i == LOST) {
+            sql("DELETE FROM taskevents.reminders WHERE user_id = '%s'",
+                user);
+        }
+        if (i == TWICE || i == COMPLETED) {
+            /* another event that names the same reminder, and a copy */
+            texts[n++] = whole(event_of(
+                task, TE_REMINDER_TRIGGERED,
+                json_pack("{s:s,s:s}", "reminder_id", only_reminder(),
+                          "due_date", te_time_format(pool, task->due_date)),
+                apr_time_now()));
+            texts[n] = texts[n - 1];
+            ++n;
+        }
+    }
+    for (i = 0; i < 2; ++i) {                   /* and all of it again */
+        handled_together(texts, n);
+    }
+    for (i = 0; i < USERS; ++i) {
+        user = users[i];
+        ck_assert_msg(strcmp(notifications(), ends[i].notifications) == 0
+                          && strcmp(told(), ends[i].told) == 0,
+                      "%d: %s, %s", i, notifications(), told());
+        ck_assert_str_eq(stream_is_gapless(), "t");
+    }
+}
+END_TEST
+
 START_TEST(a_reminder_whose_row_is_lost_is_what_its_event_says)
 {
     task_with_reminder();
@@ -346,6 +408,7 @@ TCase *reminders_tests(void)
                         0, 12);
     tcase_add_test(c, a_triggered_reminder_notifies_once);
     tcase_add_loop_test(c, what_was_overtaken_notifies_nobody, 0, 2);
+    tcase_add_test(c, each_of_a_batch_is_told_of_as_if_it_came_alone);
     tcase_add_test(c, a_reminder_whose_row_is_lost_is_what_its_event_says);
     tcase_add_loop_test(c, a_trigger_that_names_no_reminder_is_malformed, 0,
                         2);

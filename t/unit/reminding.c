@@ -164,6 +164,26 @@ te_event_outcome_e handled(const char *text)
     return outcome;
 }
 
+void handled_together(const char *const *texts, int n)
+{
+    te_delivery_t *all = apr_pcalloc(pool, sizeof *all * (apr_size_t)n);
+    te_db_err_e err;
+    int i, followed;
+
+    for (i = 0; i < n; ++i) {
+        all[i].bytes = texts[i];
+        all[i].size = strlen(texts[i]);
+        all[i].full_size = (apr_off_t)all[i].size;
+        all[i].topic = "reminders";
+    }
+    err = te_events_handle(&settings, db_pool, db, pool, all, n, &followed);
+    ck_assert_msg(err == TE_DB_OK, "%s %s", te_db_err_name(err),
+                  te_db_error(db));
+    for (i = 0; i < n; ++i) {
+        ck_assert(all[i].done);
+    }
+}
+
 te_db_err_e sweep_on(te_db_t *on, apr_pool_t *p)
 {
     te_chore_env_t env;

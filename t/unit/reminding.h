@@ -45,6 +45,9 @@ const char *delete_task(const te_task_t *task);
 
 te_event_outcome_e handled(const char *text);
 
+/* In one delivery, which must succeed. */
+void handled_together(const char *const *texts, int n);
+
 /* One batch on that connection; until nothing is due; one by its job. */
 te_db_err_e sweep_on(te_db_t *on, apr_pool_t *p);
 void sweep(void);

@@ -183,7 +183,7 @@ END_TEST
 
 START_TEST(a_connection_that_is_not_open_answers_lost)
 {
-    te_db_settings_t settings = {"host=127.0.0.1 port=1", 0, 1, 1, 1000};
+    te_db_settings_t settings = {"host=127.0.0.1 port=1", 0, 1, 1, 1000, 0};
     te_db_t *db = te_db_standalone(pool, &settings);
     PGresult *r;
 

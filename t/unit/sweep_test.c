@@ -271,6 +271,81 @@ END_TEST
 #define MANY 600
 #define USERS 12
 
+/* MANY tasks with a reminder whose time has come, that of the last one `since`
+ * seconds ago and of each other one a second before. */
+static void many_due(const char *users, int n_users, int since)
+{
+    sql("WITH t AS (INSERT INTO taskevents.tasks (id, user_id, title,"
+        "  due_date, last_event_id, created_at, updated_at, due_since)"
+        " SELECT nextval('taskevents.task_ids'), (ARRAY[%s])[1 + i %% %d],"
+        "  't' || i, now() - i * interval '1 s' + interval '24 hours',"
+        "  gen_random_uuid(), now(), now(), now() - interval '2 days'"
+        "  FROM generate_series(%d, %d) AS i"
+        "  RETURNING id, user_id, due_date, due_since)"
+        " INSERT INTO taskevents.reminders (id, task_id, user_id, due_date,"
+        "  due_since, remind_at, event_id, correlation_id, traceparent)"
+        " SELECT gen_random_uuid(), id, user_id, due_date, due_since,"
+        "  due_date - interval '24 hours', gen_random_uuid(), 'c', '' FROM t",
+        users, n_users, since, since + MANY - 1);
+}
+
+/* --- the pace ---------------------------------------------------------- */
+
+/* @return until when it wants to leave the others alone, from its end */
+static apr_interval_time_t pause_after_a_batch(apr_interval_time_t *took)
+{
+    te_chore_env_t env;
+    apr_time_t began = apr_time_now(), ended;
+
+    memset(&env, 0, sizeof env);
+    env.settings = &settings;
+    env.db = db;
+    env.pool = pool;
+    ck_assert_int_eq(te_sweep(&env, NULL), TE_DB_OK);
+    ended = apr_time_now();
+    *took = ended - began;
+    ck_assert(env.wrote);
+    ck_assert(env.again_at != 0);
+    return env.again_at - ended;
+}
+
+START_TEST(a_backlog_is_worked_off_oldest_first_and_leaves_others_their_time)
+{
+    apr_interval_time_t took, pause;
+    int i;
+
+    sql("DELETE FROM taskevents.reminders");        /* of other tests */
+    many_due(apr_pstrcat(pool, "'", user, "'", NULL), 1, 3000);
+    many_due(apr_pstrcat(pool, "'", new_user(), "'", NULL), 1, 3);
+    for (i = 1; i <= MANY / 100; ++i) {
+        pause = pause_after_a_batch(&took);
+        ck_assert_msg(pause > 2 * took || pause > apr_time_from_msec(400),
+                      "%d after %d", (int)pause, (int)took);
+        ck_assert_str_eq(
+            sql("SELECT min(remind_at) FILTER (WHERE state = 'scheduled')"
+                "  > max(remind_at) FILTER (WHERE state = 'triggered')"
+                " FROM taskevents.reminders"), "t");
+        ck_assert_str_eq(
+            sql("SELECT count(*) FROM taskevents.reminders"
+                " WHERE user_id = '%s' AND state = 'triggered'", user),
+            apr_itoa(pool, i * 100));
+    }
+    ck_assert_str_eq(stream_is_gapless(), "t");
+}
+END_TEST
+
+START_TEST(what_is_a_little_late_is_not_made_to_wait)
+{
+    apr_interval_time_t took;
+
+    sql("DELETE FROM taskevents.reminders");        /* of other tests */
+    many_due(apr_pstrcat(pool, "'", user, "'", NULL), 1, 0);
+    sql("UPDATE taskevents.reminders SET remind_at = clock_timestamp()"
+        " - interval '5 s'");
+    ck_assert(pause_after_a_batch(&took) <= 0);
+}
+END_TEST
+
 typedef struct {
     const char *users[USERS];
     volatile apr_uint32_t busy, failed;
@@ -328,17 +403,7 @@ START_TEST(many_of_many_users_are_triggered_without_a_deadlock)
         list = apr_pstrcat(pool, list, i ? ",'" : "'", crowd.users[i], "'",
                            NULL);
     }
-    sql("WITH t AS (INSERT INTO taskevents.tasks (id, user_id, title,"
-        "  due_date, last_event_id, created_at, updated_at, due_since)"
-        " SELECT nextval('taskevents.task_ids'), (ARRAY[%s])[1 + i %% %d],"
-        "  't' || i, now() + interval '24 hours', gen_random_uuid(), now(),"
-        "  now(), now() - interval '1 hour'"
-        "  FROM generate_series(1, %d) AS i"
-        "  RETURNING id, user_id, due_date, due_since)"
-        " INSERT INTO taskevents.reminders (id, task_id, user_id, due_date,"
-        "  due_since, remind_at, event_id, correlation_id, traceparent)"
-        " SELECT gen_random_uuid(), id, user_id, due_date, due_since, now(),"
-        "  gen_random_uuid(), 'c', '' FROM t", list, USERS, MANY);
+    many_due(list, USERS, 0);
     run_threads(8, in_the_crowd, &crowd);
     ck_assert_int_eq(crowd.failed, 0);
     sweep();
@@ -373,6 +438,9 @@ TCase *sweep_tests(void)
     tcase_add_test(c, jobs_and_sweeps_64_at_once_trigger_it_once);
     tcase_add_loop_test(
         c, a_change_at_the_moment_of_triggering_comes_before_or_after, 0, 3);
+    tcase_add_test(
+        c, a_backlog_is_worked_off_oldest_first_and_leaves_others_their_time);
+    tcase_add_test(c, what_is_a_little_late_is_not_made_to_wait);
     tcase_add_test(c, many_of_many_users_are_triggered_without_a_deadlock);
     return c;
 }

@@ -106,6 +106,44 @@ START_TEST(a_secret_is_the_same_bytes)
 }
 END_TEST
 
+/* The least time of several, in us. */
+static apr_interval_time_t time_to_compare(const char *secret,
+                                           const char *given)
+{
+    apr_interval_time_t least = 0;
+    int i;
+
+    for (i = 0; i < 30; ++i) {
+        apr_time_t began = apr_time_now();
+
+        ck_assert(!te_text_same_secret(secret, given));
+        began = apr_time_now() - began;
+        least = i == 0 || began < least ? began : least;
+    }
+    return least;
+}
+
+/* Long ones, so that a difference cannot be missed: who stops at the first
+ * wrong byte is a thousand times quicker when that is the first one. */
+START_TEST(the_time_of_a_comparison_does_not_tell_how_much_is_right)
+{
+    apr_size_t n = 1024 * 1024;
+    char *secret = apr_palloc(pool, n + 1);
+    char *first = apr_palloc(pool, n + 1), *last = apr_palloc(pool, n + 1);
+    apr_interval_time_t early, late;
+
+    memset(secret, 'x', n);
+    secret[n] = '\0';
+    memcpy(first, secret, n + 1);
+    memcpy(last, secret, n + 1);
+    first[0] = last[n - 1] = 'y';
+    early = time_to_compare(secret, first);
+    late = time_to_compare(secret, last);
+    ck_assert_int_gt(early, late / 4);
+    ck_assert_int_gt(late, early / 4);
+}
+END_TEST
+
 START_TEST(base64url_is_that_of_the_rfc)
 {
     ck_assert_str_eq(te_text_base64url(pool, ""), "");
@@ -182,6 +220,8 @@ TCase *text_tests(void)
     tcase_add_test(c, case_is_ignored_beyond_ascii);
     tcase_add_test(c, different_words_stay_different);
     tcase_add_test(c, a_secret_is_the_same_bytes);
+    tcase_add_test(c,
+                   the_time_of_a_comparison_does_not_tell_how_much_is_right);
     tcase_add_test(c, base64url_is_that_of_the_rfc);
     tcase_add_test(c, base64url_comes_back);
     tcase_add_loop_test(c, what_is_no_base64url_is_refused, 0,

@@ -17,11 +17,11 @@ sub reminders { return map { "$_->{state}" . (defined $_->{reason} ? " $_->{reas
 my $day = 86400;
 
 # by the clock alone: due a little more than the lead away
-my $task = create($u, title => 'Pay the "rent" <b>ü</b>', due_date => in($day + 3), time_zone => 'America/New_York');
+my $task = create($u, title => 'Pay the "rent" <b>ü</b>', due_date => in($day + 8), time_zone => 'America/New_York');
 create($u, title => 'within the lead', due_date => in($day - 5));
 is list($u)->{body}, '[]', 'nothing yet';
 is list($u)->{headers}{'x-unread-count'}, 0, 'nothing unread';
-ok wait_for(sub { list($u)->{body} ne '[]' }), 'the notification comes by itself';
+ok wait_for(sub { list($u)->{body} ne '[]' }, 30), 'the notification comes by itself';
 my $answer = list($u);
 is $answer->{status}, 200, 'the list';
 is $answer->{headers}{'x-unread-count'}, 1, 'one is unread';

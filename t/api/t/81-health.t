@@ -13,16 +13,36 @@ for my $path ('/healthz', '/readyz') {
     is request(POST => $path, vhost => 'health', json => {})->{status}, 405, '… but not POST';
 }
 
-# an older schema than this build needs: alive, not ready
-my $ready = sub { request(GET => '/readyz', vhost => 'health')->{status} };
+# an older schema than this build needs: alive, not ready, and no half work
+my $ready = sub { request(GET => '/readyz', vhost => 'health') };
 my $version = row('SELECT taskevents.schema_version() AS v')->{v};
 my $set = sub { db()->do("CREATE OR REPLACE FUNCTION taskevents.schema_version() RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN $_[0]") };
-$set->(0);
-is $ready->(), 503, 'the schema is too old';
+my $u = user('migrating');
+create($u, title => 'before');
+$set->($version - 1);
+my $a = $ready->();
+is $a->{status}, 503, 'the schema is too old';
+is $a->{json}{database}, 'up', 'the database is there';
+is $a->{json}{schema_version}, $version - 1, 'it says what it found';
+is $a->{json}{detail}, "the schema has version @{[$version - 1]}, this build needs $version: run the migrations", 'and what to do';
 is request(GET => '/healthz', vhost => 'health')->{status}, 200, 'which is not a matter of life';
+# the other children notice it at their next connection, which this one asks for
+my $each = sub { my ($code) = @_; wait_for(sub { my @s = map { $code->()->{status} } 1 .. 8; !grep({ $_ != 503 } @s) }) };
+$each->($ready);
+for my $case ([GET => "/api/$u/tasks"], [POST => "/api/$u/tasks", json => { title => 'during' }], [GET => "/api/$u/stats"]) {
+    my ($method, $path, @more) = @$case;
+    my $answer = request($method, $path, as => $u, @more);
+    is_problem($answer, 503, "$method $path waits for the migrations");
+    like $answer->{json}{detail}, qr/migrations/, '… and says so';
+    ok $answer->{headers}{'retry-after'}, '… and when to ask again';
+}
+ok wait_for(sub { log_lines(qr/TE0204/) && log_lines(qr/TE0501.*schema/) }), 'the log says it';
 $set->($version + 1);
-is $ready->(), 200, 'a newer schema will do';
+ok wait_for(sub { my @s = map { $ready->()->{status} } 1 .. 8; !grep({ $_ != 200 } @s) }), 'a newer schema will do, without a restart';
+is request(GET => "/api/$u/tasks", as => $u)->{json}[0]{title}, 'before', 'and serves';
+is scalar @{ request(GET => "/api/$u/tasks", as => $u)->{json} }, 1, 'nothing was done meanwhile';
 $set->($version);
-is $ready->(), 200, 'and this one';
-expect_log(qr/\[taskevents:error\].*schema/i, 'that the schema is too old') if log_lines(qr/\[taskevents:error\].*schema/i);
+is $ready->()->{status}, 200, 'and this one';
+expect_log(qr/TE0204/, 'that the schema is too old');
+expect_log(qr/TE0501/, 'what that means for events');
 finish();

@@ -3,7 +3,7 @@ use strict;
 use warnings;
 
 use Test::More;
-use TaskEvents::Docs qw(conf_files doc_files httpd_says minimal_with places read_file relative
+use TaskEvents::Docs qw(blocks conf_files doc_files httpd_says minimal_with places read_file relative
                         source_files src);
 
 sub keys_of { my %seen = map { $_ => 1 } @_; return [sort keys %seen] }
@@ -13,6 +13,12 @@ sub keys_of { my %seen = map { $_ => 1 } @_; return [sort keys %seen] }
 my $table = read_file(src() . '/mod_taskevents/http/directives.c');
 my @directives = $table =~ /AP_INIT_\w+\("(\w+)"/g;
 cmp_ok(scalar @directives, '>', 0, 'the module has directives');
+
+my %says;    # what httpd -L says of each
+while ($table =~ /AP_INIT_\w+\("(\w+)",\s*\w+,\s*NULL,\s*RSRC_CONF,\s*((?:"[^"]*"\s*)+)\)/g) {
+    my ($name, $literals) = ($1, $2);
+    $says{$name} = join '', $literals =~ /"([^"]*)"/g;
+}
 
 my $reference = read_file(src() . '/docs/directives.md');
 my @described = $reference =~ /^## (TaskEvents\w+)$/gm;
@@ -35,9 +41,11 @@ is_deeply([grep { $full !~ /^\s*#?$_ /m } @directives], [],
 
 for my $name (@directives) {
     my ($section) = $reference =~ /^## $name\n(.*?)(?=^## |\z)/ms;
-    for my $row (qw(Syntax Default Context)) {
-        like($section, qr/^\| \*\*$row\*\* \| \S/m, "$name: its $row is told");
-    }
+    my %row = $section =~ /^\| \*\*(\w+)\*\* \| (\S.*) \|$/mg;
+    is_deeply([grep { !exists $row{$_} } qw(Description Syntax Default Context Status Module)], [],
+              "$name: told as httpd's manual does");
+    is($row{Description}, $says{$name}, "$name: described as httpd -L does");
+    is("$row{Status} $row{Module}", 'Extension mod_taskevents', "$name: no part of httpd");
 }
 
 # --- the sentences that refuse a value -------------------------------------------
@@ -58,9 +66,8 @@ while ($reference =~ /^```refused\n(.*?)^```$/gms) {
 }
 cmp_ok($refused, '>=', 15, 'the sentences are shown');
 
-# In an ```apache block, all is taken.
-while ($reference =~ /^```apache\n(.*?)^```$/gms) {
-    my $lines = $1;
+# In an ```apache block of a document, all is taken.
+for my $lines (map { $_->{language} eq 'apache' ? $_->{text} : () } map { blocks(read_file($_)) } doc_files()) {
     my $dir = places();
     my ($status, $said) = httpd_says(minimal_with($lines =~ s{/etc/taskevents}{$dir/secrets}gr));
     my ($first) = $lines =~ /(.*)/;
@@ -74,7 +81,7 @@ my %level_of;
 for my $file (source_files()) {
     my $code = read_file($file);
 
-    while ($code =~ /(?:ap_log_r?error|te_log)\(((?:(?!ap_log_r?error|te_log).)*?)"(TE\d{4})/gs) {
+    while ($code =~ /(?:ap_log_r?error|te_log(?:_record|_goes_on)?)\(((?:(?!ap_log_r?error|te_log).)*?)"(TE\d{4})/gs) {
         my ($arguments, $name) = ($1, $2);
         $level_of{$name}{lc $_} = 1 for $arguments =~ /\b(?:APLOG|TE_LOG)_(?!MARK)(\w+)/g;
     }

@@ -1,12 +1,19 @@
 """What can happen to the parts of the stack, in an order that a seed gives."""
+import glob
+import os
 import random
+import shutil
 import sys
 import time
 from collections import Counter
 
-from stack import children_of, eventually, is_there, send, tree_of
+from stack import RUN, children_of, eventually, is_there, send, tree_of
 
 EXIT_WITHIN = 5.0       # seconds, a child of httpd that is told to end
+
+
+def faketime():
+    return glob.glob("/usr/lib/*/faketime/libfaketime.so.1")[0]
 
 
 def plan(seed):
@@ -82,6 +89,45 @@ class Injector:
 
     def restart(self, part):
         self.stack.ctl(part, "restart")
+
+    # ---- what reminders hang on --------------------------------------------
+
+    def scheduler_lost(self, lasts, choice, also):
+        """It comes back without its jobs."""
+        self.stack.ctl("scheduler", "kill")
+        self.meanwhile(lasts, choice, also)
+        shutil.rmtree(f"{RUN}/scheduler")
+        self.stack.ctl("scheduler", "start")
+
+    def no_scheduler(self, lasts, choice, also):
+        """The sidecar knows of none for a while."""
+        self.stack.ctl("daprd", "restart", TASKEVENTS_SCHEDULER="")
+        self.meanwhile(lasts, choice, also)
+        self.stack.ctl("daprd", "restart")
+
+    def clock(self, lasts, choice, _also):
+        """The clock of httpd is an hour off; PostgreSQL's counts."""
+        self.stack.ctl("httpd", "stop")
+        with open(f"{RUN}/httpd/environment", "w", encoding="ascii") as words:
+            words.write(f"LD_PRELOAD={faketime()}\n"
+                        f"FAKETIME={'+1h' if choice < 0.5 else '-1h'}\n")
+        try:
+            self.stack.ctl("httpd", "start")
+            time.sleep(1 + lasts)
+            self.stack.ctl("httpd", "stop")
+        finally:
+            os.remove(f"{RUN}/httpd/environment")
+        self.stack.ctl("httpd", "start")
+
+    def database_due(self, _lasts, _choice, _also):
+        """PostgreSQL is restarted at the moment at which a reminder is due."""
+        row, = self.ask("SELECT json_build_array(extract(epoch FROM"
+                        " min(remind_at) - clock_timestamp()))"
+                        " FROM taskevents.reminders WHERE state = 'scheduled'"
+                        " AND remind_at > clock_timestamp() + interval '1 s'")
+        if row[0] is not None and row[0] < 20:
+            time.sleep(max(0.0, row[0] - 0.3))
+        self.stack.ctl("postgres", "restart")
 
     def pause(self, part, lasts, choice, also):
         if also and part == "postgres":
@@ -197,8 +243,12 @@ FAULTS = {
     "node-leaves": of_part("node", "stop"),
     "node-killed": of_part("node", "kill"),
     "daprd-restart": lambda i, *_how: i.restart("daprd"),
+    "scheduler-lost": Injector.scheduler_lost,
+    "scheduler-unknown": Injector.no_scheduler,
+    "httpd-clock": Injector.clock,
+    "postgres-due": Injector.database_due,
     **{f"{part}-kill": of_part("kill", part)
-       for part in ("httpd", "daprd", "kafka", "postgres")},
+       for part in ("httpd", "daprd", "kafka", "postgres", "scheduler")},
     **{f"{part}-pause": of_part("pause", part)
        for part in ("httpd", "daprd", "kafka", "postgres")},
 }

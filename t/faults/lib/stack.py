@@ -19,10 +19,10 @@ RUN = os.environ.setdefault("TASKEVENTS_RUN", f"{ROOT}/.run/test/faults")
 PARTS = ("postgres", "kafka", "scheduler", "httpd", "daprd")
 
 
-def dev(*words):
+def dev(*words, **env):
     done = subprocess.run([f"{ROOT}/dev", *words], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True, check=False)
+                          env={**os.environ, **env}, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"./dev {' '.join(words)}: {done.stderr[-2000:]}")
     return done.stdout
@@ -85,8 +85,8 @@ class Stack:
         dev("up", "--dapr")
         self.env = environment()
 
-    def ctl(self, part, action):
-        dev("ctl", part, action)
+    def ctl(self, part, action, **env):
+        dev("ctl", part, action, **env)
 
     def pid(self, part):
         found = re.search(rf"^{part} +\w+ +pid (\d+)", dev("status"), re.M)

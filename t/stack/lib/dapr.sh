@@ -65,14 +65,25 @@ scheduler_ready() {
 
 # ---- daprd: the sidecar ------------------------------------------------------
 # TASKEVENTS_SCHEDULER= ./dev ctl daprd restart: one without a scheduler.
+# TASKEVENTS_DECLARATIVE=1 ./dev ctl daprd restart: one that has its
+# subscriptions from k8s/declarative and does not ask httpd.
+# TASKEVENTS_AS_POD=1: one that ends as k8s/base/deployment.yaml wants it.
 
 daprd_configure() { daprd_configure_as ''; }
 
 daprd_configure_as() { # '' or 2, of the node
-    local AS dir
+    local AS dir more=()
     dir=$(dapr_programs)
     mkdir -p "$RUN/components"
+    rm -f "$RUN/components/subscriptions.yaml"
+    if [[ -n ${TASKEVENTS_DECLARATIVE:-} ]]; then
+        cp "$ROOT/k8s/declarative/subscriptions.yaml" "$RUN/components/"
+        more+=(--disable-init-endpoints=subscribe)
+    fi
+    [[ -z ${TASKEVENTS_AS_POD:-} ]] ||
+        more+=(--dapr-block-shutdown-duration=30s --dapr-graceful-shutdown-seconds=10)
     cp "$ROOT"/k8s/components/{kafka-pubsub,resiliency}.yaml "$RUN/components/"
+    cp "$ROOT"/k8s/components/configuration.yaml "$RUN/conf/"
     as_service "$dir"
     # The app health check makes the sidecar leave the consumer group while
     # httpd is away; without it, what comes meanwhile is tried four times in
@@ -91,8 +102,9 @@ daprd_configure_as() { # '' or 2, of the node
         "--dapr-internal-grpc-port=$(port "dapr$1-internal")"
         --metrics-listen-address=127.0.0.1 "--metrics-port=$(port "dapr$1-metrics")"
         "--scheduler-host-address=${TASKEVENTS_SCHEDULER-127.0.0.1:$(port scheduler)}"
-        "--resources-path=$RUN/components")
-    CONF=("$RUN"/components/*.yaml)
+        "--config=$RUN/conf/configuration.yaml" "--resources-path=$RUN/components"
+        "${more[@]}")
+    CONF=("$RUN"/components/*.yaml "$RUN/conf/configuration.yaml")
 }
 
 # Its own health waits for httpd's; without one, to take events is enough.

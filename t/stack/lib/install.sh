@@ -11,7 +11,7 @@ PACKAGES_UP=(
 )
 # To test it.
 PACKAGES_TEST=(
-    check clang faketime kcat python3-venv python3-yaml libapache2-mod-perl2 libclang-rt-14-dev xz-utils
+    check clang debootstrap faketime iproute2 kcat python3-venv python3-yaml libapache2-mod-perl2 libclang-rt-14-dev uidmap xz-utils
 )
 
 # To test its status page in a browser.

@@ -74,6 +74,17 @@ SELECT 'CREATE DATABASE $1 OWNER taskevents'
 EOF
 }
 
+# db_service_role NAME: a role of its own for httpd, without DDL; prints how
+# libpq reaches the database as that.
+db_service_role() {
+    grep -q ':taskevents_httpd:' "$RUN/pgpass" ||
+        printf '127.0.0.1:*:*:taskevents_httpd:%s\n' "$(secret pg-taskevents)" >>"$RUN/pgpass"
+    db_admin -d "$1" -v owner=taskevents -v role=taskevents_httpd \
+        -f "$ROOT/conf/postgresql-role.sql" >/dev/null
+    db_admin -d "$1" -c "ALTER ROLE taskevents_httpd PASSWORD '$(secret pg-taskevents)'" >/dev/null
+    db_dsn "$1" | sed 's/ user=taskevents / user=taskevents_httpd /'
+}
+
 db_recreate() { # NAME
     db_admin -d postgres -c "DROP DATABASE IF EXISTS $1 WITH (FORCE)"
     db_create "$1"

@@ -8,12 +8,13 @@ python_with() {
     local name=$1 list=$2 version cache venv
     version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     cache=${XDG_CACHE_HOME:-$HOME/.cache}/taskevents-stack
+    name=${name//\//-}
     venv=$cache/$name-$version-$(sha256sum "$list" | head -c 16)
     mkdir -p "$cache"
     (
         flock 8
         [[ ! -e $venv/.complete ]] || exit 0
-        echo "installing the test tools of t/$name" >&2
+        echo "installing what $list lists" >&2
         rm -rf "$venv"
         python3 -m venv "$venv"
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \

@@ -2,24 +2,24 @@
 # shellcheck disable=SC2034  # read by the other parts
 # The suites of ./dev test.
 
-SUITES=(build unit migrations events api docs browser sanitize dist stack faults)
+SUITES=(build unit migrations events api docs browser k8s sanitize dist package upgrade stack faults)
 # All of them, in the order in which a failure is cheapest. The tests of the
 # stack mostly wait, so those behind the bar run beside them. And the tests of
 # the API run once, with the sanitizers.
-WHOLE=(build unit 'stack|migrations events docs browser dist' sanitize api faults)
+WHOLE=(build unit 'stack|migrations events docs browser dist k8s package upgrade' sanitize api faults)
 
 TEST="$WORK/test"
 
 cmd_test() {
     local steps=("${WHOLE[@]}") step rc=0
-    FAULTS_MINUTES=3 WHOLE_RUN=1
+    FAULTS_MINUTES=3 K8S_LONG='' WHOLE_RUN=1
     if (($#)); then
         [[ " ${SUITES[*]} " == *" $1 "* ]] || die "test takes one of: ${SUITES[*]}"
         steps=("$1") WHOLE_RUN=''
         shift
     fi
     test_options "${steps[0]}" "$@"
-    mkdir -p "$WORK/log"
+    mkdir -p "$WORK/log" "$TEST"
     [[ ! "${steps[*]}" =~ (stack|faults) ]] || need_for_dapr
     install_packages "${PACKAGES_UP[@]}" "${PACKAGES_TEST[@]}"
 
@@ -81,8 +81,12 @@ run_suites() { # NAME...
 
 test_options() { # SUITE [OPTION...]
     (($# > 1)) || return 0
+    if [[ $* == 'k8s --long' ]]; then
+        K8S_LONG=1
+        return 0
+    fi
     [[ $# == 3 && $1 == faults && $2 == --minutes && $3 =~ ^[0-9]{1,4}$ ]] ||
-        die "only faults takes an option: --minutes N"
+        die "options are: faults --minutes N, k8s --long"
     FAULTS_MINUTES=$3
 }
 
@@ -91,7 +95,7 @@ test_end() {
     local rc=$?
     (
         set +e
-        for RUN in "$TEST"/{db,events,live,stack,faults}; do
+        for RUN in "$TEST"/{db,events,live,upgrade,stack,faults}; do
             [[ ! -d $RUN/pid ]] || parts_down
         done
     ) 2>/dev/null
@@ -177,6 +181,44 @@ suite_events() {
     parts_down
 }
 
+# A stack of its own, which the tests migrate, and no sidecar.
+suite_upgrade() {
+    local UPGRADE_FROM='' UPGRADE_MODULE=''
+    RUN="$TEST/upgrade"
+    [[ ! -d $RUN/pid ]] || parts_down
+    rm -rf "$RUN"
+    build_module
+    previous_build
+    POSTGRES_EXTRA='fsync = off'
+    prepare_instance
+    install_module
+    printf 'dapr\n' >"$RUN/transport"
+    choose_ports
+    part_up postgres
+    db_create taskevents
+    (cd "$ROOT" && TASKEVENTS_RUN="$RUN" TASKEVENTS_TEST_DSN=$(db_dsn) \
+        TASKEVENTS_UPGRADE_FROM="$UPGRADE_FROM" TASKEVENTS_UPGRADE_MODULE="$UPGRADE_MODULE" \
+        timeout --foreground 1800 prove --timer --norc -It/stack/lib -It/upgrade/lib t/upgrade/*.t) || return
+    parts_down
+}
+
+# The build that is updated: of the commit that TASKEVENTS_UPGRADE_FROM names,
+# else of the last release, if this checkout knows one.
+previous_build() {
+    local from git=(git -c "safe.directory=$ROOT" -C "$ROOT") dir="$WORK/previous"
+    from=${TASKEVENTS_UPGRADE_FROM:-$("${git[@]}" describe --tags --abbrev=0 --match 'v*' HEAD^ 2>/dev/null)} || true
+    [[ -n $from ]] || return 0
+    say "building $from"
+    rm -rf "$dir"
+    mkdir -p "$dir/src"
+    "${git[@]}" archive "$from" | tar -x -C "$dir/src"
+    (cd "$dir/src" && autoreconf -fi && cd .. && build_in "$dir" --quiet) >"$WORK/log/previous.log" 2>&1 || {
+        tail -n 20 "$WORK/log/previous.log" >&2
+        return 1
+    }
+    UPGRADE_FROM=$from UPGRADE_MODULE=$(built_module "$dir")
+}
+
 # Where PostgreSQL has its time zones: a second opinion should be on the rules,
 # not on the year of the data.
 postgres_zones() {
@@ -199,6 +241,8 @@ suite_api() {
     need_script t/api/run
     test_db api
     db_migrate api
+    TASKEVENTS_TEST_SERVICE_DSN=$(db_service_role api)
+    export TASKEVENTS_TEST_SERVICE_DSN
     if [[ -n $WHOLE_RUN ]]; then
         sanitized_build
         sanitized_api

@@ -12,17 +12,24 @@ sub is_done { my ($a, $name) = @_; is $a->{status}, 200, $name; is $a->{body}, '
 sub in { return strftime('%Y-%m-%dT%H:%M:%SZ', gmtime(time + $_[0])) }
 my $day = 86400;
 
+sub delivery
+{
+    my ($topic, $event) = @_;
+    return [POST => "/api/events/$topic", vhost => 'sidecar', type => 'application/cloudevents+json',
+        headers => ['dapr-api-token' => APP_TOKEN], body => encode_json_text($event)];
+}
+
 # A task with a reminder, which the sweep is kept from by the date: its id.
 sub reminder
 {
     my ($user) = @_;
     my $task = create($user, due_date => in(3 * $day));
     my ($created) = events($user);
-    request(POST => '/api/events/tasks', vhost => 'sidecar', type => 'application/cloudevents+json',
-        headers => ['dapr-api-token' => APP_TOKEN], body => encode_json_text($created));
+    request(@{ delivery(tasks => $created) });
     return (row('SELECT id FROM taskevents.reminders WHERE user_id = ?', $user)->{id}, $task);
 }
 sub state_of { return row('SELECT state FROM taskevents.reminders WHERE id = ?', $_[0])->{state} }
+sub notified { return row('SELECT count(*) AS n FROM taskevents.notifications WHERE user_id = ?', $_[0])->{n} }
 sub told { return join ' ', map { $_->{type} =~ s/reminder\.//r } events($_[0], 'reminders') }
 
 my $u = user('job');
@@ -37,15 +44,46 @@ is state_of($id), 'triggered', '… it is triggered';
 is_done(job("rem-$id"), 'a second time') for 1, 2;
 is told($u), 'scheduled triggered', '… it is triggered once';
 
-# 32 callbacks at the same moment, on several children, and the sweep
+# 64 callbacks at the same moment, on several children, and the sweep; and what
+# they come to is delivered 64 times at once
 for my $round (1 .. 2) {
     my $v = user("job-race$round");
     my ($raced) = reminder($v);
     db()->do('UPDATE taskevents.reminders SET remind_at = clock_timestamp() WHERE id = ?', undef, $raced);
-    my @answers = at_once(map { [POST => "/job/rem-$raced", @sidecar, body => '{}'] } 1 .. 32);
-    is_deeply [grep { $_->{status} != 200 && $_->{status} != 503 } @answers], [], "round $round: 32 callbacks at once are 200, or asked to come again";
+    my @answers = at_once(map { [POST => "/job/rem-$raced", @sidecar, body => '{}'] } 1 .. 64);
+    is_deeply [grep { $_->{status} != 200 && $_->{status} != 503 } @answers], [], "round $round: 64 callbacks at once are 200, or asked to come again";
     ok wait_for(sub { job("rem-$raced")->{status} == 200 }), '… until it is done';
     is told($v), 'scheduled triggered', '… once';
+    my ($triggered) = grep { $_->{type} eq 'reminder.triggered' } events($v, 'reminders');
+    @answers = at_once(map { delivery(reminders => $triggered) } 1 .. 64);
+    cmp_ok scalar(grep { $_->{status} == 200 } @answers), '>', 0, "round $round: 64 deliveries of its event";
+    ok wait_for(sub { request(@{ delivery(reminders => $triggered) })->{status} == 200 }), '… are done with';
+    is notified($v), 1, '… and its user was notified once';
+}
+
+# the task changes at the very moment: nobody is told of what is no more so
+my %change = (
+    completed => sub { [POST => task_path(@_, 'complete'), as => $_[0], json => {}] },
+    moved     => sub { [PATCH => task_path(@_), as => $_[0], json => { due_date => in(5 * $day) }] },
+    deleted   => sub { [DELETE => task_path(@_), as => $_[0]] },
+);
+for my $round (1 .. 3) {
+    for my $how (sort keys %change) {
+        my $v = user("job-$how$round");
+        my ($raced, $its) = reminder($v);
+        db()->do('UPDATE taskevents.reminders SET remind_at = clock_timestamp() WHERE id = ?', undef, $raced);
+        my @calls = map { [POST => "/job/rem-$raced", @sidecar, body => '{}'] } 1 .. 15;
+        splice @calls, 4 * $round, 0, $change{$how}->($v, $its->{id});
+        my @answers = at_once(@calls);
+        is_deeply [grep { !/^(?:200|204|503)$/ } map { $_->{status} } @answers], [], "$how at the moment of its reminder";
+        ok wait_for(sub { job("rem-$raced")->{status} == 200 && state_of($raced) ne 'scheduled' }), '… which ends';
+        my ($change) = (events($v))[1];
+        request(@{ delivery(reminders => $_) }) for grep { $_->{type} eq 'reminder.triggered' } events($v, 'reminders');
+        request(@{ delivery(tasks => $change) });
+        is notified($v), 0, '… nobody is told';
+        is state_of($raced), 'cancelled', '… it is cancelled';
+        like told($v), qr/^scheduled (?:triggered )?cancelled(?: scheduled)?$/, '… and its events say so, each once';
+    }
 }
 
 # cancelled, unknown, no name of ours: done with
@@ -64,4 +102,5 @@ is_done(job("rem-$cancelled", body => 'no JSON', type => 'text/plain'), 'the dat
 is_problem(request(POST => "/job/rem-$id", vhost => 'sidecar', body => '{}'), 401, 'no token');
 is_problem(request(POST => "/job/rem-$id", vhost => 'sidecar', body => '{}', headers => ['dapr-api-token' => 'x']), 403, 'a wrong one');
 is_problem(request(GET => "/job/rem-$id", @sidecar), 405, 'GET');
+expect_log(qr/AH00484: server reached MaxRequestWorkers/, '64 at once are more than it has threads') if log_lines(qr/AH00484/);
 finish();

@@ -98,6 +98,7 @@ sub places {
         'dapr-token'     => "one-token\n",
         'alert-secret'   => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n",
         'empty'          => '',
+        'writable'       => "one-token\n",
         'oauth-key.conf' => qq(OIDCOAuthVerifySharedKeys "plain##a-secret-of-this-test"\n),
         'users'          => "alice:x\n",
     );
@@ -105,6 +106,10 @@ sub places {
         open my $out, '>', "$dir/secrets/$name" or die "$dir/secrets/$name: $!\n";
         print $out $secrets{$name};
         close $out;
+        chmod 0600, "$dir/secrets/$name";
+        chmod 0666, "$dir/secrets/$name" if $name eq 'writable';
+        # httpd is started by an ordinary user
+        chown((getpwnam('nobody'))[2, 3], "$dir/secrets/$name") if $> == 0;
     }
     return $dir;
 }

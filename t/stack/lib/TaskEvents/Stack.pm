@@ -15,7 +15,7 @@ use JSON::PP ();
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(
-  bring_up stack ctl second_httpd configure children new_user api tasks deliver publish eventually
+  bring_up attach stack ctl second_httpd configure children new_user api tasks deliver publish eventually
   records stream_of first_occurrences gapless json sql
 );
 
@@ -47,6 +47,11 @@ sub dev {
 sub bring_up {
     my ($transport) = @_;
     dev('up', $transport eq 'dapr' ? '--dapr' : ());
+    attach();
+}
+
+# To what somebody else has brought up.
+sub attach {
     %stack = ();
     for (split /\n/, dev('env')) {
         my ($name, $value) = /^export (\w+)=(.*)$/ or next;
@@ -73,9 +78,11 @@ sub configure {
 
 my %seconds;    # started and not stopped, and by whom
 
-# Another httpd with the same database and sidecar, on ports of its own:
-# its URL, and code that stops it.
+# Another httpd with the same database and sidecar, on ports of its own, and
+# that module instead of this build's when one is named: its URL, code that
+# stops it, and the URL of its sidecar's listener.
 sub second_httpd {
+    my ($module) = @_;
     my $run = $ENV{TASKEVENTS_RUN};
     open my $in, '<', "$run/httpd/httpd.conf" or die "httpd.conf: $!";
     my $conf = do { local $/; <$in> };
@@ -83,6 +90,7 @@ sub second_httpd {
     $conf =~ s/127\.0\.0\.1:$_\b/127.0.0.1:$port{$_}/g for keys %port;
     $conf =~ s{"$run/httpd/run\b}{"$run/second/run}g;
     $conf =~ s{"$run/log/httpd}{"$run/log/httpd-second}g;
+    $conf =~ s{"$run/httpd/modules/mod_taskevents\.so"}{"$module"} if defined $module;
     system 'mkdir', '-p', "$run/second/run";
     open my $out, '>', "$run/second/httpd.conf" or die "second/httpd.conf: $!";
     print {$out} $conf;
@@ -95,10 +103,11 @@ sub second_httpd {
           'bash', $ROOT, $run, program_of(httpd_pid());
         die "bash: $!";
     }
-    my $url = 'http://127.0.0.1:' . $port{ stack('TASKEVENTS_URL') =~ /:(\d+)$/ ? $1 : die };
+    my ($url, $sidecar) = map { 'http://127.0.0.1:' . $port{ stack($_) =~ /:(\d+)$/ ? $1 : die } }
+      qw(TASKEVENTS_URL TASKEVENTS_SIDECAR_URL);
     eventually(30, sub { $http->get("$url/healthz")->{success} }) or die "no second httpd: see $run/second/out\n";
     $seconds{$pid} = $$;
-    return ($url, sub { delete $seconds{$pid}; kill WINCH => $pid; waitpid $pid, 0; return $? });
+    return ($url, sub { delete $seconds{$pid}; kill WINCH => $pid; waitpid $pid, 0; return $? }, $sidecar);
 }
 
 # Whatever comes, it does not outlive its test.
@@ -188,11 +197,12 @@ sub tasks {
     return @tasks;
 }
 
-# What the sidecar would send: an event to one of the delivery routes.
+# What the sidecar would send: an event to one of the delivery routes, of another
+# httpd when its listener is named.
 sub deliver {
-    my ($route, $event) = @_;
+    my ($route, $event, $sidecar) = @_;
     return request(
-        POST => stack('TASKEVENTS_SIDECAR_URL') . "/api/events/$route",
+        POST => ($sidecar // stack('TASKEVENTS_SIDECAR_URL')) . "/api/events/$route",
         {
             'dapr-api-token' => stack('APP_API_TOKEN'),
             'content-type'   => 'application/cloudevents+json',
