@@ -333,8 +333,8 @@ static const te_chore_t chores[] = {
     {"tidy", apr_time_from_sec(60), TE_CHORE_LOCK_TIDY, te_tidy,
      te_tidy_create, 0},
     {"sweep", apr_time_from_sec(1), TE_CHORE_LOCK_SWEEP, te_sweep, NULL, 0},
-    {"sample", apr_time_from_sec(3), 0, te_sample, te_sample_create, 1},
     {"schema", apr_time_from_sec(5), 0, te_schema_look, NULL, 0},
+    {"sample", apr_time_from_sec(3), 0, te_sample, te_sample_create, 1},
 };
 
 /* What calls others, who may be slow: apart from what is done in the

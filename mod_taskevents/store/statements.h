@@ -120,4 +120,7 @@ typedef struct te_statement_t {
 /* The statement; never NULL. */
 const te_statement_t *te_statement(te_statement_e which);
 
+/* Same, of reminders and notifications only, for te_statement. */
+const te_statement_t *te_reminder_statement(te_statement_e which);
+
 #endif
