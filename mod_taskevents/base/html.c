@@ -122,7 +122,8 @@ void te_html_put(te_html_t *html, const char *markup, ...)
             markup += n;
             continue;
         }
-        n = 1 + strcspn(markup + 1, "sdf%") + 1;
+        n = 1 + strspn(markup + 1, "0123456789.l");
+        n += markup[n] != '\0';         /* the letter */
         apr_cpystrn(spec, markup, n + 1 < SPEC_MAX ? n + 1 : SPEC_MAX);
         te_json_put(&html->out, value_of(html->pool, spec, &ap));
         markup += n;

@@ -102,7 +102,11 @@ const te_status_t *te_status_look(te_req_t *req)
     te_db_err_e err = te_request_try(req, look, status);
 
     status->now = apr_time_now();
-    status->database = err == TE_DB_OK ? NULL : te_db_err_name(err);
+    if (err == TE_DB_OLD) {             /* it answers, to that question */
+        status->glance.schema_version = te_db_schema_found();
+    }
+    status->database = err == TE_DB_OK || err == TE_DB_OLD
+                           ? NULL : te_db_err_name(err);
     read_children(req, status);
     status->first = te_trend_read(status->points, status->now);
     status->versions = versions_of(req, status);
