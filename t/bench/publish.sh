@@ -275,7 +275,7 @@ publish_drain() {
     publish_row "the processor's seconds for it: httpd + PostgreSQL; sidecar, Kafka" \
         "$(publish_column ours 2) + $(publish_column ours 3); $(publish_column ours 4), $(publish_column ours 5)" \
         "loop: $(publish_column bare 6); $(publish_column bare 4), $(publish_column bare 5)" \
-        "lowest–highest ratio: $(sort -n "$RUN/ratios" | sed -n '1p;$p' | paste -sd –)"
+        "ratios: $(sort -n "$RUN/ratios" | paste -sd ' ')"
 }
 
 publish_column() { cut -d ' ' -f "$2" "$RUN/drain-$1" | publish_median; } # WHO COLUMN
