@@ -20,8 +20,8 @@
 #define STREAMS_PER_READ 128
 #define EVENTS_PER_READ 8
 #define FEW_EVENTS 4
-/* Of the time, a thirtieth for looking while others are on their way. */
-#define LOOK_SHARE 30
+/* Of the time, a fiftieth for looking while others are on their way. */
+#define LOOK_SHARE 50
 #define BUDGET apr_time_from_sec(3)
 #define HOLD apr_time_from_sec(5)
 #define LANES_MAX 4

@@ -85,7 +85,7 @@ static int post(int *fd, int user)
     char text[4096];
     int status = 0;
     int n = snprintf(text, sizeof text,
-                     "POST /api/%d/tasks HTTP/1.1\r\nHost: bench\r\n"
+                     "POST /api/%d/tasks HTTP/1.1\r\nHost: 127.0.0.1\r\n"
                      "Content-Type: application/json\r\n"
                      "Content-Length: %zu\r\n\r\n%s", user, strlen(body), body);
 
