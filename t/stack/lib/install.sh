@@ -14,6 +14,9 @@ PACKAGES_TEST=(
     check clang debootstrap faketime iproute2 kcat python3-venv python3-yaml libapache2-mod-perl2 libclang-rt-14-dev uidmap xz-utils
 )
 
+# To test its status page in a browser.
+PACKAGES_BROWSER=(chromium chromium-driver python3)
+
 missing_packages() {
     local name
     for name in "$@"; do
