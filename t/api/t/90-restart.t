@@ -32,6 +32,9 @@ sub hammer
     return sub { kill TERM => $child; my ($made, @failed) = split / /, do { local $/; <$read> }; waitpid $child, 0; return ($made, @failed) };
 }
 
+# read once here: each that is forked would take its time to
+TaskEvents::Test::vhost('oidc');
+
 for my $case (['a graceful restart', sub { kill USR1 => $pid }], ['another', sub { kill USR1 => $pid }]) {
     my ($name, $do) = @$case;
     my $u = user('restart-' . $name =~ tr/a-z//cdr);
