@@ -30,12 +30,14 @@
 #include "core/alert.h"
 #include "core/forget.h"
 #include "core/jobs.h"
+#include "core/sampler.h"
 #include "core/schema.h"
 #include "core/sweep.h"
 #include "http/access.h"
 #include "http/app.h"
 #include "http/directives.h"
 #include "http/metrics.h"
+#include "http/page.h"
 #include "http/reply.h"
 #include "http/router.h"
 #include "http/sections.h"
@@ -309,6 +311,13 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                      "memory for the metrics of the children");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    rv = te_page_secret();
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, "TE0019: the system "
+                     "gives no random bytes for the forms of %s",
+                     TE_STATUS_HANDLER);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
     if (ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
         warn_of_choices(ptemp, s);
         warn_of_open_status(ptemp, s);
@@ -320,20 +329,22 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
 
 /* What is done in the database beside requests and events. */
 static const te_chore_t chores[] = {
-    {"forget", apr_time_from_sec(60), TE_CHORE_LOCK_FORGET, te_forget, NULL},
+    {"forget", apr_time_from_sec(60), TE_CHORE_LOCK_FORGET, te_forget, NULL,
+     0},
     {"tidy", apr_time_from_sec(60), TE_CHORE_LOCK_TIDY, te_tidy,
-     te_tidy_create},
-    {"sweep", apr_time_from_sec(1), TE_CHORE_LOCK_SWEEP, te_sweep, NULL},
-    {"schema", apr_time_from_sec(5), 0, te_schema_look, NULL},
+     te_tidy_create, 0},
+    {"sweep", apr_time_from_sec(1), TE_CHORE_LOCK_SWEEP, te_sweep, NULL, 0},
+    {"schema", apr_time_from_sec(5), 0, te_schema_look, NULL, 0},
+    {"sample", apr_time_from_sec(3), 0, te_sample, te_sample_create, 1},
 };
 
 /* What calls others, who may be slow: apart from what is done in the
  * database. The last one only where somebody wants alerts. */
 static const te_chore_t outside_chores[] = {
     {"jobs", apr_time_from_sec(1), TE_CHORE_LOCK_JOBS, te_jobs,
-     te_jobs_create},
+     te_jobs_create, 0},
     {"alert", apr_time_from_sec(2), TE_CHORE_LOCK_ALERT, te_alert,
-     te_alert_create},
+     te_alert_create, 0},
 };
 
 static int count_outside_chores(const te_settings_t *settings)
@@ -546,7 +557,7 @@ static int answer(te_req_t *req)
     return status;
 }
 
-static int serve(request_rec *r)
+static int serve(request_rec *r, int page)
 {
     request_rec *outer = serving;
     te_req_t req;
@@ -554,6 +565,7 @@ static int serve(request_rec *r)
 
     memset(&req, 0, sizeof req);
     req.r = r;
+    req.page = page;
     req.pool = r->pool;
     req.conf = te_server_conf(r->server);
     req.app = te_app();
@@ -582,11 +594,13 @@ static int handler(request_rec *r)
         return DECLINED;
     }
     if (strcmp(r->handler, TE_HANDLER) == 0) {
-        return serve(r);
+        return serve(r, 0);
     }
     if (strcmp(r->handler, TE_STATUS_HANDLER) == 0) {
-        apr_table_setn(r->headers_out, "Cache-Control", "no-store");
-        return serve(r);
+        int page = te_page_wanted(r);
+
+        te_page_guard(r, page);
+        return serve(r, page);
     }
     return strcmp(r->handler, TE_METRICS_HANDLER) == 0 ? te_metrics_handler(r)
                                                        : DECLINED;

@@ -2,6 +2,8 @@
 
 #include "metrics_internal.h"
 
+#define LATE apr_time_from_sec(30)
+
 const char *te_thread_name(te_thread_e thread)
 {
     return te_metric_labels[TE_LABEL_THREAD].values[thread];
@@ -62,6 +64,16 @@ static void read_child(const te_slot_t *slot, te_child_t *child)
     child->connections_idle = number_of(slot, TE_METRIC_CONNECTIONS, "idle");
     child->connections_max = number_of(slot, TE_METRIC_CONNECTIONS_MAX, NULL);
     child->waiting = number_of(slot, TE_METRIC_POOL_WAITING, NULL);
+}
+
+int te_thread_is_late(apr_time_t beat, apr_time_t now)
+{
+    return beat != 0 && beat < now - LATE;
+}
+
+const char *te_child_breaker(int breaker)
+{
+    return breaker == 2 ? "open" : breaker == 1 ? "half-open" : "closed";
 }
 
 apr_array_header_t *te_children(apr_pool_t *p)

@@ -24,6 +24,11 @@ const char *te_thread_name(te_thread_e thread);
 void te_thread_beat(te_thread_e thread);
 void te_thread_ended(te_thread_e thread);
 
+/* Whether a thread whose last sign of life that was is thought to be stuck:
+ * 30 s is more than any slow statement or answer takes. 0 when there is no
+ * such thread. */
+int te_thread_is_late(apr_time_t beat, apr_time_t now);
+
 /* Say of a chore, by its name, that its turn went well: it was done, or left
  * to another child that is at it. */
 void te_chore_beat(const char *chore);
@@ -49,6 +54,9 @@ typedef struct te_child_t {
     int connections_max;                /* that it may have */
     int waiting;                        /* threads that wait for one */
 } te_child_t;
+
+/* "closed", "half-open" or "open". */
+const char *te_child_breaker(int breaker);
 
 /* Those that run, by number: te_child_t in p. What happened in all of them is
  * read by te_metric_total and te_metric_histogram: how many times somebody

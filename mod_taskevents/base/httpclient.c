@@ -47,6 +47,11 @@ static apr_status_t close_client(void *data)
     return APR_SUCCESS;
 }
 
+const char *te_http_library_version(void)
+{
+    return curl_version_info(CURLVERSION_NOW)->version;
+}
+
 apr_status_t te_http_client_create(te_http_client_t **out, apr_pool_t *p)
 {
     te_http_client_t *client = apr_pcalloc(p, sizeof *client);

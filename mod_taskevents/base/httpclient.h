@@ -29,6 +29,9 @@ typedef struct te_http_request_t {
 /* Once per process, before any thread. */
 apr_status_t te_http_global_init(void);
 
+/* libcurl's version, as it is loaded. */
+const char *te_http_library_version(void);
+
 /* A client in p, released with it. Used by one thread. */
 apr_status_t te_http_client_create(te_http_client_t **out, apr_pool_t *p);
 

@@ -10,7 +10,7 @@ static void *allocate(size_t size)
     void *memory = malloc(size);
 
     if (memory == NULL) {
-        fputs("[crit] no memory for JSON: the process ends\n", stderr);
+        (void)fputs("[crit] no memory for JSON: the process ends\n", stderr);
         abort();
     }
     return memory;
@@ -124,15 +124,30 @@ json_t *te_json_parse(apr_pool_t *p, const char *bytes, apr_size_t size,
     return te_json_keep(p, value);
 }
 
-const char *te_json_text(apr_pool_t *p, const json_t *value)
+static const char *dump(apr_pool_t *p, const json_t *value, size_t flags)
 {
-    size_t flags = JSON_COMPACT | JSON_ENCODE_ANY;
     size_t size = json_dumpb(value, NULL, 0, flags);
     char *text = apr_palloc(p, size + 1);
 
     json_dumpb(value, text, size, flags);
     text[size] = '\0';
     return text;
+}
+
+const char *te_json_text(apr_pool_t *p, const json_t *value)
+{
+    return dump(p, value, JSON_COMPACT | JSON_ENCODE_ANY);
+}
+
+const char *te_json_brief(apr_pool_t *p, const json_t *value)
+{
+    return dump(p, value,
+                JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+}
+
+const char *te_json_pretty(apr_pool_t *p, const json_t *value)
+{
+    return dump(p, value, JSON_INDENT(2) | JSON_ENCODE_ANY);
 }
 
 /* --- writing ----------------------------------------------------------- */

@@ -27,6 +27,12 @@ json_t *te_json_keep(apr_pool_t *p, json_t *value);
 /* The compact text of value, in p. Members keep their order. */
 const char *te_json_text(apr_pool_t *p, const json_t *value);
 
+/* The same, with numbers of nine digits at most. */
+const char *te_json_brief(apr_pool_t *p, const json_t *value);
+
+/* The same for people, with a line for each member. */
+const char *te_json_pretty(apr_pool_t *p, const json_t *value);
+
 /* JSON text written straight into a pool, without values in between: a task
  * is written for each answer and each event. What is not checked: that the
  * pieces make JSON. */

@@ -41,8 +41,8 @@ te_metric_label_t te_metric_labels[TE_LABEL_COUNT] = {
         "500", "503")},
     [TE_LABEL_THREAD] = {"thread", VALUES("publisher", "chores",
         "outside_chores")},
-    [TE_LABEL_CHORE] = {"chore", VALUES("forget", "tidy", "sweep", "jobs",
-        "alert")},
+    [TE_LABEL_CHORE] = {"chore", VALUES("forget", "tidy", "sweep", "sample",
+        "jobs", "alert")},
     [TE_LABEL_CONNECTION] = {"state", VALUES("used", "idle")},
     [TE_LABEL_VERSION] = {"version", NULL, 1},
 };

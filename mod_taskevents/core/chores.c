@@ -79,6 +79,10 @@ static void run_chore(te_chores_t *c, int i)
 
     c->env.wrote = 0;
     c->env.again_at = 0;
+    c->env.away = err != TE_DB_OK;
+    if (err != TE_DB_OK && chore->always) {
+        chore->run(&c->env, c->states[i]);
+    }
     if (err == TE_DB_OK) {
         err = chore->lock ? run_alone(c, i)
                           : chore->run(&c->env, c->states[i]);

@@ -17,6 +17,7 @@ typedef struct te_chore_env_t {
     apr_pool_t *pool;                   /* cleared after each run */
     apr_pool_t *kept;                   /* lives as long as the thread */
     const volatile apr_uint32_t *stopping;
+    int away;                           /* 1: PostgreSQL is; db cannot be used */
     int wrote;                          /* out: the outbox has something new */
     apr_time_t again_at;                /* out: when it wants to run again;
                                          * 0: after its usual time */
@@ -35,6 +36,7 @@ typedef struct te_chore_t {
     int lock;
     te_chore_fn *run;
     void *(*create)(te_chore_env_t *env);       /* NULL: it has no state */
+    int always;                         /* also while PostgreSQL is away */
 } te_chore_t;
 
 /* Numbers of chores, the same in every version. */

@@ -12,7 +12,7 @@
 /* When more reminders than this are scheduled for one minute, the others have
  * no job. One that fires costs several times what the sweep takes for one, and
  * all that came due while the service was away fire at once on its return. */
-#define TE_JOBS_A_MINUTE 16
+#define TE_JOBS_A_MINUTE 100
 
 /* The chore that makes the jobs that are wanted and takes back those that are
  * not, several requests side by side. While the sidecar or its scheduler does

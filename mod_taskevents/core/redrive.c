@@ -77,22 +77,32 @@ static te_db_err_e publish_again(te_db_t *db, apr_pool_t *p,
     return err;
 }
 
+/* "alice from 192.0.2.7" */
+static const char *in_words(apr_pool_t *p, const te_operator_t *by)
+{
+    const char *name = te_text_printable(p, by->name);
+
+    return by->peer ? apr_pstrcat(p, name, " from ",
+                                  te_text_printable(p, by->peer), NULL)
+                    : name;
+}
+
 static void tell(apr_pool_t *p, const te_redriven_t *redriven,
-                 apr_int64_t id, const char *by)
+                 apr_int64_t id, const te_operator_t *by)
 {
     const te_letter_t *letter = redriven->letter;
 
     if (redriven->result == TE_REDRIVE_DONE && letter != NULL) {
         te_log_record(TE_LOG_NOTICE, "TE0422", "dead letter %"
                       APR_INT64_T_FMT " was redriven by %s: %s; event id %s",
-                      id, te_text_printable(p, by),
+                      id, in_words(p, by),
                       letter->note ? letter->note : "",
                       te_text_printable(p, letter->event_id));
     }
     if (redriven->result == TE_REDRIVE_FAILED) {
         te_log_record(TE_LOG_WARNING, "TE0423", "dead letter %"
                       APR_INT64_T_FMT " was redriven by %s and failed again: "
-                      "%s", id, te_text_printable(p, by), redriven->reason);
+                      "%s", id, in_words(p, by), redriven->reason);
     }
 }
 
@@ -107,7 +117,7 @@ static te_db_err_e read_back(te_db_t *db, apr_pool_t *p, apr_int64_t id,
 
 te_db_err_e te_redrive(const te_settings_t *settings, te_db_pool_t *ids,
                        te_db_t *db, apr_pool_t *p, apr_int64_t id,
-                       const char *by, te_redriven_t *redriven)
+                       const te_operator_t *by, te_redriven_t *redriven)
 {
     te_letter_t *letter;
     te_db_err_e err = te_letters_get(db, p, id, &letter);
@@ -120,8 +130,9 @@ te_db_err_e te_redrive(const te_settings_t *settings, te_db_pool_t *ids,
         return err;
     }
     err = strcmp(letter->stage, TE_STAGE_PUBLISH) == 0
-              ? publish_again(db, p, letter, by, redriven)
-              : handle_again(settings, ids, db, p, letter, by, redriven);
+              ? publish_again(db, p, letter, by->name, redriven)
+              : handle_again(settings, ids, db, p, letter, by->name,
+                             redriven);
     if (err == TE_DB_OK) {
         err = read_back(db, p, id, &redriven->letter);
     }
@@ -132,15 +143,16 @@ te_db_err_e te_redrive(const te_settings_t *settings, te_db_pool_t *ids,
 }
 
 te_db_err_e te_discard(te_db_t *db, apr_pool_t *p, apr_int64_t id,
-                       const char *by, int *was_open, te_letter_t **letter)
+                       const te_operator_t *by, int *was_open,
+                       te_letter_t **letter)
 {
-    te_db_err_e err = te_letters_close(db, p, id, TE_LETTER_DISCARDED, by,
-                                       "discarded", was_open);
+    te_db_err_e err = te_letters_close(db, p, id, TE_LETTER_DISCARDED,
+                                       by->name, "discarded", was_open);
 
     if (err == TE_DB_OK && *was_open) {
         te_log_record(TE_LOG_NOTICE, "TE0424", "dead letter %"
                       APR_INT64_T_FMT " was discarded by %s", id,
-                      te_text_printable(p, by));
+                      in_words(p, by));
     }
     return err == TE_DB_OK ? read_back(db, p, id, letter) : err;
 }

@@ -10,14 +10,16 @@
 #include "../base/text.h"
 #include "../base/timefmt.h"
 #include "../core/redrive.h"
+#include "page.h"
 #include "query.h"
 #include "reply.h"
 #include "resources.h"
+#include "status.h"
 
 #define LIMIT_DEFAULT 50
 #define LIMIT_MAX 200
-#define REDRIVE_AT_ONCE 500
-#define REDRIVE_TIME apr_time_from_sec(3)
+#define AT_ONCE 500
+#define TIME_FOR_MANY apr_time_from_sec(3)
 
 /* --- a letter as JSON -------------------------------------------------- */
 
@@ -36,11 +38,11 @@ static json_t *time_or_null(te_req_t *req, apr_time_t t)
 static json_t *letter_json(te_req_t *req, const te_letter_t *letter)
 {
     return json_pack(
-        "{s:I,s:s,s:s,s:s,s:s,s:s,s:s?,s:s?,s:o,s:o,s:I,s:o,s:o,s:o,s:s?,"
-        "s:s?,s:s,s:I}",
+        "{s:I,s:s,s:s,s:s,s:s,s:s,s:s?,s:s?,s:s?,s:o,s:o,s:I,s:o,s:o,s:o,"
+        "s:s?,s:s?,s:s,s:I}",
         "id", (json_int_t)letter->id, "stage", letter->stage, "state",
         letter->state, "reason", letter->reason, "source", letter->source,
-        "event_id", letter->event_id, "user_id", letter->user_id, "topic",
+        "event_id", letter->event_id, "type", letter->type, "user_id", letter->user_id, "topic",
         letter->topic, "partition", number_or_null(letter->partition),
         "offset", number_or_null(letter->offset), "attempts",
         (json_int_t)letter->attempts, "first_failed_at",
@@ -107,28 +109,52 @@ static int is_stage(const char *value)
 
 #define STAGES "must be publish, handle, malformed or deadletter"
 
+/* Fields of a form that were left empty ask for nothing. */
+static const char *given(const te_req_t *req, const char *value)
+{
+    return req->page && *value == '\0' ? NULL : value;
+}
+
 static const char *read_state(te_req_t *req, const char *value, void *data)
 {
     static const char *const states[] = {
         TE_LETTER_OPEN, TE_LETTER_REDRIVEN, TE_LETTER_DISCARDED, NULL};
+    te_letter_filter_t *filter = &((listing_t *)data)->filter;
 
-    (void)req;
-    ((listing_t *)data)->filter.state = value;
-    return is_one_of(states, value)
+    filter->state = given(req, value);
+    return filter->state == NULL || is_one_of(states, value)
                ? NULL : "must be open, redriven or discarded";
 }
 
 static const char *read_stage(te_req_t *req, const char *value, void *data)
 {
-    (void)req;
-    ((listing_t *)data)->filter.stage = value;
-    return is_stage(value) ? NULL : STAGES;
+    te_letter_filter_t *filter = &((listing_t *)data)->filter;
+
+    filter->stage = given(req, value);
+    return filter->stage == NULL || is_stage(value) ? NULL : STAGES;
 }
 
 static const char *read_reason(te_req_t *req, const char *value, void *data)
 {
-    (void)req;
-    ((listing_t *)data)->filter.reason = value;
+    ((listing_t *)data)->filter.reason = given(req, value);
+    return NULL;
+}
+
+static const char *read_user(te_req_t *req, const char *value, void *data)
+{
+    ((listing_t *)data)->filter.user_id = given(req, value);
+    return NULL;
+}
+
+static const char *read_type(te_req_t *req, const char *value, void *data)
+{
+    ((listing_t *)data)->filter.type = given(req, value);
+    return NULL;
+}
+
+static const char *read_event(te_req_t *req, const char *value, void *data)
+{
+    ((listing_t *)data)->filter.event_id = given(req, value);
     return NULL;
 }
 
@@ -155,6 +181,10 @@ static const te_param_rule_t list_rules[] = {
     {"state", read_state},
     {"stage", read_stage},
     {"reason", read_reason},
+    {"user", read_user},
+    {"type", read_type},
+    {"event", read_event},
+    {"format", te_query_format},
     {"limit", read_limit},
     {"after", read_after},
     {NULL, NULL}
@@ -199,6 +229,10 @@ int te_letters_route(te_req_t *req)
             te_query_next(req, apr_psprintf(req->pool,
                                             "%" APR_INT64_T_FMT, last->id))));
     }
+    if (req->page) {
+        return te_letters_page(req, &listing.filter, listing.letters,
+                               listing.limit);
+    }
     array = json_array();
     for (i = 0; i < n; ++i) {
         json_array_append_new(array, letter_json(
@@ -212,7 +246,8 @@ int te_letters_route(te_req_t *req)
 /* One letter, and what is done to it. */
 typedef struct {
     apr_int64_t id;
-    const char *by;
+    te_operator_t by;
+    const char *did;                    /* what a page was sent for */
     te_letter_t *letter;
     int was_open;
     te_redriven_t redriven;
@@ -228,22 +263,40 @@ static te_db_err_e get_letter(te_db_t *db, te_req_t *req, void *data,
     return te_letters_get(db, req->pool, single->id, &single->letter);
 }
 
+static const char *read_did(te_req_t *req, const char *value, void *data)
+{
+    (void)req;
+    ((single_t *)data)->did = value;
+    return NULL;
+}
+
+static const te_param_rule_t single_rules[] = {
+    {"format", te_query_format},
+    {"did", read_did},
+    {NULL, NULL}
+};
+
 int te_letter_route(te_req_t *req)
 {
     single_t single;
     json_t *json;
-    int status = te_request_no_query(req);
+    int status;
 
+    memset(&single, 0, sizeof single);
+    single.did = "";
+    status = te_query_read(req, single_rules, &single);
     if (status != OK) {
         return status;
     }
-    memset(&single, 0, sizeof single);
     if (te_text_to_id(req->match.id, &single.id)
         && !te_request_work(req, get_letter, &single)) {
         return DONE;
     }
     if (single.letter == NULL) {
         return no_such_letter(req);
+    }
+    if (req->page) {
+        return te_letter_page(req, single.letter, single.did);
     }
     json = letter_json(req, single.letter);
     add_body(req, json, single.letter);
@@ -252,14 +305,10 @@ int te_letter_route(te_req_t *req)
 
 /* --- who may write ----------------------------------------------------- */
 
-static const char *operator_of(te_req_t *req)
-{
-    return req->r->user ? req->r->user : req->r->useragent_ip;
-}
-
-/* @param body  NULL when there is none
+/* A form of ours, or JSON.
+ * @param body  NULL when there is none
  * @return OK; else what the handler must return */
-static int read_command(te_req_t *req, json_t **body)
+static int read_command(te_req_t *req, te_operator_t *by, json_t **body)
 {
     int status = te_request_no_query(req);
 
@@ -268,10 +317,13 @@ static int read_command(te_req_t *req, json_t **body)
         return status;
     }
     if (te_request_is_foreign(req->r)) {
+        te_page_tell_refused(req, "it comes from a page of another origin");
         return te_reply_problem(req, HTTP_FORBIDDEN, "The request comes from "
                                 "a page of another origin.");
     }
-    return te_request_json(req, TE_BODY_MAYBE_EMPTY, body);
+    te_page_operator(req, &by->name, &by->peer);
+    return req->page ? te_page_read_form(req, body)
+                     : te_request_json(req, TE_BODY_MAYBE_EMPTY, body);
 }
 
 static void fault(te_req_t *req, apr_array_header_t *faults,
@@ -297,8 +349,10 @@ static int read_bare_command(te_req_t *req, single_t *single)
         apr_array_make(req->pool, 1, sizeof(te_fault_t));
     const char *name;
     json_t *body, *value;
-    int status = read_command(req, &body);
+    int status;
 
+    memset(single, 0, sizeof *single);
+    status = read_command(req, &single->by, &body);
     if (status != OK) {
         return status;
     }
@@ -309,11 +363,17 @@ static int read_bare_command(te_req_t *req, single_t *single)
     if (faults->nelts > 0) {
         return refuse(req, faults);
     }
-    memset(single, 0, sizeof *single);
-    single->by = operator_of(req);
     single->pool = req->pool;
     return te_text_to_id(req->match.id, &single->id) ? OK
                                                      : no_such_letter(req);
+}
+
+/* To the page of the letter, which says what came of it. */
+static int see_letter(te_req_t *req, apr_int64_t id)
+{
+    return te_page_see(req, apr_psprintf(
+        req->pool, "%s/dead-letters/%" APR_INT64_T_FMT "?did=it",
+        te_status_location(req->r), id));
 }
 
 static int answer_letter(te_req_t *req, const te_letter_t *letter,
@@ -326,7 +386,8 @@ static int answer_letter(te_req_t *req, const te_letter_t *letter,
         return te_reply_problem(req, HTTP_CONFLICT, apr_psprintf(
             req->pool, "The dead letter is %s already.", letter->state));
     }
-    return te_reply_json(req, HTTP_OK, letter_json(req, letter));
+    return req->page ? see_letter(req, letter->id)
+                     : te_reply_json(req, HTTP_OK, letter_json(req, letter));
 }
 
 /* --- POST …/dead-letters/{id}/redrive and …/discard -------------------- */
@@ -338,7 +399,7 @@ static te_db_err_e redrive_letter(te_db_t *db, te_req_t *req, void *data,
 
     (void)again;                /* a letter that was closed says so */
     return te_redrive(req->settings, req->app->db, db, single->pool,
-                      single->id, single->by, &single->redriven);
+                      single->id, &single->by, &single->redriven);
 }
 
 int te_letter_redrive_route(te_req_t *req)
@@ -356,14 +417,16 @@ int te_letter_redrive_route(te_req_t *req)
         te_request_wrote(req);
     }
     if (single.redriven.result == TE_REDRIVE_FAILED) {
-        return te_reply_problem(req, HTTP_UNPROCESSABLE_ENTITY, apr_psprintf(
+        return req->page ? see_letter(req, single.id)
+                         : te_reply_problem(
+            req, HTTP_UNPROCESSABLE_ENTITY, apr_psprintf(
             req->pool, "The event failed again and stays a dead letter: %s.",
             single.redriven.reason));
     }
     if (single.redriven.result == TE_REDRIVE_DONE
         && single.redriven.letter != NULL) {
-        return te_reply_json(req, HTTP_OK,
-                             letter_json(req, single.redriven.letter));
+        return answer_letter(req, single.redriven.letter,
+                             single.redriven.letter->state);
     }
     return answer_letter(req, single.redriven.letter, TE_LETTER_REDRIVEN);
 }
@@ -373,8 +436,9 @@ static te_db_err_e discard_letter(te_db_t *db, te_req_t *req, void *data,
 {
     single_t *single = data;
 
+    (void)req;
     (void)again;
-    return te_discard(db, req->pool, single->id, single->by,
+    return te_discard(db, single->pool, single->id, &single->by,
                       &single->was_open, &single->letter);
 }
 
@@ -392,56 +456,85 @@ int te_letter_discard_route(te_req_t *req)
     return answer_letter(req, single.letter, TE_LETTER_DISCARDED);
 }
 
-/* --- POST …/dead-letters/redrive --------------------------------------- */
+/* --- POST …/dead-letters/redrive and …/discard ------------------------- */
 
 typedef struct {
     te_letter_filter_t filter;
+    te_operator_t by;
     apr_array_header_t *ids;
 } batch_t;
 
-static int read_batch(te_req_t *req, te_letter_filter_t *filter)
+/* The member of a filter by its name; NULL: there is none. */
+static const char **part_of(te_letter_filter_t *filter, const char *name)
 {
+    return strcmp(name, "reason") == 0  ? &filter->reason
+           : strcmp(name, "stage") == 0 ? &filter->stage
+           : strcmp(name, "user") == 0  ? &filter->user_id
+           : strcmp(name, "type") == 0  ? &filter->type
+           : strcmp(name, "event") == 0 ? &filter->event_id : NULL;
+}
+
+/* The fields of a form are strings all of them. */
+static int read_after_member(const te_req_t *req, const json_t *value,
+                             apr_int64_t *after)
+{
+    if (req->page) {
+        return te_text_to_id(json_string_value(value), after);
+    }
+    *after = json_integer_value(value);
+    return json_is_integer(value) && *after >= 0;
+}
+
+static void read_batch_member(te_req_t *req, const char *name,
+                              const json_t *value,
+                              te_letter_filter_t *filter,
+                              apr_array_header_t *faults)
+{
+    const char *text = json_string_value(value);
+    const char *pointer = te_fault_pointer(req->pool, name);
+    const char **part = part_of(filter, name);
+
+    if (part != NULL) {
+        *part = text;
+        if (part == &filter->stage && (text == NULL || !is_stage(text))) {
+            fault(req, faults, pointer, STAGES);
+        }
+        else if (text == NULL) {
+            fault(req, faults, pointer, "must be a string");
+        }
+    }
+    else if (strcmp(name, "after") != 0) {
+        fault(req, faults, pointer, "is not a member here");
+    }
+    else if (!read_after_member(req, value, &filter->after)) {
+        fault(req, faults, pointer, "must be the id of a dead letter");
+    }
+}
+
+static int read_batch(te_req_t *req, batch_t *batch)
+{
+    te_letter_filter_t *filter = &batch->filter;
     apr_array_header_t *faults =
         apr_array_make(req->pool, 1, sizeof(te_fault_t));
-    const char *name, *text;
+    const char *name;
     json_t *body, *value;
-    int status = read_command(req, &body);
+    int status;
 
+    memset(batch, 0, sizeof *batch);
+    status = read_command(req, &batch->by, &body);
     if (status != OK) {
         return status;
     }
-    memset(filter, 0, sizeof *filter);
     filter->state = TE_LETTER_OPEN;
-    filter->limit = REDRIVE_AT_ONCE + 1;
+    filter->limit = AT_ONCE + 1;
     json_object_foreach(body, name, value) {
-        text = json_string_value(value);
-        if (strcmp(name, "reason") == 0) {
-            filter->reason = text;
-            if (text == NULL) {
-                fault(req, faults, "#/reason", "must be a string");
-            }
-        }
-        else if (strcmp(name, "stage") == 0) {
-            filter->stage = text;
-            if (text == NULL || !is_stage(text)) {
-                fault(req, faults, "#/stage", STAGES);
-            }
-        }
-        else if (strcmp(name, "after") == 0) {
-            filter->after = json_integer_value(value);
-            if (!json_is_integer(value) || filter->after < 0) {
-                fault(req, faults, "#/after", "must be the id of a dead "
-                      "letter");
-            }
-        }
-        else {
-            fault(req, faults, te_fault_pointer(req->pool, name),
-                  "is not a member here");
-        }
+        read_batch_member(req, name, value, filter, faults);
     }
-    if (faults->nelts == 0 && filter->reason == NULL
-        && filter->stage == NULL) {
-        fault(req, faults, "#", "must have reason or stage");
+    if (faults->nelts == 0 && filter->reason == NULL && filter->stage == NULL
+        && filter->user_id == NULL && filter->type == NULL
+        && filter->event_id == NULL) {
+        fault(req, faults, "#", "must have reason, stage, user, type or "
+              "event");
     }
     return faults->nelts > 0 ? refuse(req, faults) : OK;
 }
@@ -455,15 +548,41 @@ static te_db_err_e find_letters(te_db_t *db, te_req_t *req, void *data,
     return te_letters_ids(db, req->pool, &batch->filter, &batch->ids);
 }
 
+static void count_redriven(te_req_t *req, const single_t *single,
+                           te_many_t *many)
+{
+    many->done += single->redriven.result == TE_REDRIVE_DONE;
+    many->failed += single->redriven.result == TE_REDRIVE_FAILED;
+    if (single->redriven.wrote) {
+        te_request_wrote(req);
+    }
+}
+
+static int answer_many(te_req_t *req, const te_many_t *many)
+{
+    json_t *json;
+
+    if (req->page) {
+        return te_many_page(req, many);
+    }
+    json = many->is_discard
+               ? json_pack("{s:I}", "discarded", (json_int_t)many->done)
+               : json_pack("{s:I,s:I}", "redriven", (json_int_t)many->done,
+                           "failed", (json_int_t)many->failed);
+    json_object_set_new(json, "more", json_boolean(many->more));
+    json_object_set_new(json, "after", json_integer((json_int_t)many->after));
+    return te_reply_json(req, HTTP_OK, json);
+}
+
 /* What can be done in a request's time, each in a transaction of its own; the
  * rest is for the next request. */
-int te_letters_redrive_route(te_req_t *req)
+static int work_on_many(te_req_t *req, int is_discard)
 {
-    apr_time_t until = apr_time_now() + REDRIVE_TIME;
-    json_int_t redriven = 0, failed = 0;
+    apr_time_t until = apr_time_now() + TIME_FOR_MANY;
+    te_many_t many;
     single_t single;
     batch_t batch;
-    int i, status = read_batch(req, &batch.filter);
+    int i, status = read_batch(req, &batch);
 
     if (status != OK) {
         return status;
@@ -471,25 +590,39 @@ int te_letters_redrive_route(te_req_t *req)
     if (!te_request_work(req, find_letters, &batch)) {
         return DONE;
     }
+    memset(&many, 0, sizeof many);
+    many.filter = &batch.filter;
+    many.is_discard = is_discard;
     memset(&single, 0, sizeof single);
-    single.by = operator_of(req);
+    single.by = batch.by;
     apr_pool_create(&single.pool, req->pool);
-    for (i = 0; i < batch.ids->nelts && i < REDRIVE_AT_ONCE
+    for (i = 0; i < batch.ids->nelts && i < AT_ONCE
                 && apr_time_now() < until; ++i) {
         apr_pool_clear(single.pool);
         single.id = APR_ARRAY_IDX(batch.ids, i, apr_int64_t);
-        if (!te_request_work(req, redrive_letter, &single)) {
+        if (!te_request_work(req, is_discard ? discard_letter
+                                             : redrive_letter, &single)) {
             return DONE;        /* what was done stays done */
         }
-        redriven += single.redriven.result == TE_REDRIVE_DONE;
-        failed += single.redriven.result == TE_REDRIVE_FAILED;
-        if (single.redriven.wrote) {
-            te_request_wrote(req);
+        if (is_discard) {
+            many.done += single.was_open;
+        }
+        else {
+            count_redriven(req, &single, &many);
         }
     }
     apr_pool_destroy(single.pool);
-    return te_reply_json(req, HTTP_OK, json_pack(
-        "{s:I,s:I,s:b,s:I}", "redriven", redriven, "failed", failed, "more",
-        i < batch.ids->nelts, "after",
-        (json_int_t)(i > 0 ? single.id : batch.filter.after)));
+    many.after = i > 0 ? single.id : batch.filter.after;
+    many.more = i < batch.ids->nelts;
+    return answer_many(req, &many);
+}
+
+int te_letters_redrive_route(te_req_t *req)
+{
+    return work_on_many(req, 0);
+}
+
+int te_letters_discard_route(te_req_t *req)
+{
+    return work_on_many(req, 1);
 }

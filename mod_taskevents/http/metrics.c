@@ -1,7 +1,6 @@
 #include "metrics.h"
 
 #include <ap_mpm.h>
-#include <apr_shm.h>
 #include <apr_strings.h>
 #include <http_config.h>
 #include <http_core.h>
@@ -10,14 +9,17 @@
 #include <string.h>
 
 #include "../base/metrics.h"
+#include "../base/trend.h"
 #include "../base/version.h"
 #include "../store/inbox.h"
 #include "../store/outbox.h"
 #include "../store/reminders.h"
 #include "request.h"
+#include "shared.h"
 
 #define CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 #define RETAINED "taskevents_metrics"
+#define RETAINED_TREND "taskevents_trend"
 #define BUDGET apr_time_from_sec(2)
 #define SAMPLES_MAX 16
 
@@ -99,27 +101,11 @@ static const char *operation_of(const te_route_t *route, int method)
 
 /* --- the memory -------------------------------------------------------- */
 
-/* What outlives the module, which httpd unloads at each restart. */
-typedef struct {
-    apr_shm_t *memory;
-    const char *layout;
-} retained_t;
-
-static retained_t *retained(void)
-{
-    retained_t *kept = ap_retained_data_get(RETAINED);
-
-    return kept ? kept : ap_retained_data_create(RETAINED, sizeof *kept);
-}
-
-/* Memory of another layout (the module was replaced) is left to the old
- * children. */
 apr_status_t te_metrics_share(apr_pool_t *pconf, server_rec *main_server)
 {
-    apr_pool_t *process = main_server->process->pool;
-    retained_t *kept = retained();
     const char *layout;
     apr_status_t rv;
+    void *memory;
     int slots;
 
     rv = ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &slots);
@@ -129,18 +115,18 @@ apr_status_t te_metrics_share(apr_pool_t *pconf, server_rec *main_server)
     list_operations(pconf);
     te_metrics_routes(operations.names, operations.n);
     layout = apr_psprintf(pconf, "%d %s", slots, te_metrics_layout(pconf));
-    if (kept->layout == NULL || strcmp(kept->layout, layout) != 0) {
-        apr_size_t size = te_metrics_size(slots);
-
-        rv = apr_shm_create(&kept->memory, size, NULL, process);
-        if (rv != APR_SUCCESS) {
-            return rv;
-        }
-        memset(apr_shm_baseaddr_get(kept->memory), 0, size);
-        kept->layout = apr_pstrdup(process, layout);
+    rv = te_shared_keep(main_server->process, RETAINED, layout,
+                        te_metrics_size(slots), &memory);
+    if (rv != APR_SUCCESS) {
+        return rv;
     }
-    te_metrics_use(apr_shm_baseaddr_get(kept->memory), slots);
-    return APR_SUCCESS;
+    te_metrics_use(memory, slots);
+    rv = te_shared_keep(main_server->process, RETAINED_TREND,
+                        te_trend_layout(pconf), te_trend_size(), &memory);
+    if (rv == APR_SUCCESS) {
+        te_trend_use(memory);
+    }
+    return rv;
 }
 
 /* --- what only the database knows -------------------------------------- */

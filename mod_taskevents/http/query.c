@@ -38,11 +38,11 @@ static int decode(apr_pool_t *p, const char *text, const char **out)
     return as_json != NULL;
 }
 
-static apr_array_header_t *params_of(te_req_t *req)
+static apr_array_header_t *params_of(te_req_t *req, const char *text)
 {
     apr_array_header_t *params =
         apr_array_make(req->pool, 4, sizeof(param_t));
-    char *rest = apr_pstrdup(req->pool, req->r->args ? req->r->args : "");
+    char *rest = apr_pstrdup(req->pool, text ? text : "");
     char *last, *pair;
 
     for (pair = apr_strtok(rest, "&", &last); pair != NULL;
@@ -93,7 +93,7 @@ static int is_repeated(const apr_array_header_t *params, int i)
 
 int te_query_read(te_req_t *req, const te_param_rule_t *rules, void *data)
 {
-    apr_array_header_t *params = params_of(req);
+    apr_array_header_t *params = params_of(req, req->r->args);
     apr_array_header_t *faults =
         apr_array_make(req->pool, 2, sizeof(te_fault_t));
     const te_fault_t *first;
@@ -122,6 +122,32 @@ int te_query_read(te_req_t *req, const te_param_rule_t *rules, void *data)
                            faults);
 }
 
+const char *te_query_format(te_req_t *req, const char *value, void *data)
+{
+    (void)req;
+    (void)data;
+    return strcmp(value, "html") == 0 || strcmp(value, "json") == 0
+               ? NULL : "must be html or json";
+}
+
+json_t *te_query_object(te_req_t *req, const char *text)
+{
+    apr_array_header_t *params = params_of(req, text);
+    json_t *object = te_json_keep(req->pool, json_object());
+    int i;
+
+    for (i = 0; i < params->nelts; ++i) {
+        const param_t *param = &APR_ARRAY_IDX(params, i, param_t);
+
+        if (param->value == NULL || is_repeated(params, i)
+            || json_object_set_new(object, param->name,
+                                   json_string(param->value)) != 0) {
+            return NULL;
+        }
+    }
+    return object;
+}
+
 int te_request_no_query(te_req_t *req)
 {
     static const te_param_rule_t none[] = {{NULL, NULL}};
@@ -131,7 +157,7 @@ int te_request_no_query(te_req_t *req)
 
 const char *te_query_next(te_req_t *req, const char *cursor)
 {
-    apr_array_header_t *params = params_of(req);
+    apr_array_header_t *params = params_of(req, req->r->args);
     const char *query = "";
     int i;
 

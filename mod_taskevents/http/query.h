@@ -17,6 +17,13 @@ typedef struct te_param_rule_t {
  * @return OK, or DONE: 400 with every fault was sent */
 int te_query_read(te_req_t *req, const te_param_rule_t *rules, void *data);
 
+/* A te_param_fn for what te_page_wanted reads: html or json. */
+const char *te_query_format(te_req_t *req, const char *value, void *data);
+
+/* name=value&… as an object of strings, released with the request; NULL when
+ * it is broken or has a name twice. */
+json_t *te_query_object(te_req_t *req, const char *text);
+
 /* The query as it came but with `after` set to cursor: the next page's. */
 const char *te_query_next(te_req_t *req, const char *cursor);
 

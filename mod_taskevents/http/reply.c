@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../base/json.h"
+#include "page.h"
 
 static void send_text(request_rec *r, int status, const char *type,
                       const char *text)
@@ -94,6 +95,9 @@ const char *te_problem_text(request_rec *r, int status, const char *detail,
 int te_reply_faults(te_req_t *req, int status, const char *detail,
                     const apr_array_header_t *faults)
 {
+    if (req->page) {
+        return te_page_problem(req, status, detail, faults);
+    }
     send_text(req->r, status, "application/problem+json",
               te_problem_text(req->r, status, detail, faults));
     return DONE;

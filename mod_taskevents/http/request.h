@@ -17,6 +17,7 @@ typedef struct te_req_t {
     const te_settings_t *settings;
     te_app_t *app;
     te_match_t match;
+    int page;                           /* answered as HTML, errors too */
     const char *body;                   /* once it was read */
     apr_size_t body_size;
     const te_key_t *key;                /* Idempotency-Key; NULL: none */

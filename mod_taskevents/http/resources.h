@@ -20,7 +20,7 @@ te_route_fn te_status;
 
 /* dead_letters.c */
 te_route_fn te_letters_route, te_letter_route, te_letters_redrive_route,
-    te_letter_redrive_route, te_letter_discard_route;
+    te_letters_discard_route, te_letter_redrive_route, te_letter_discard_route;
 
 /* subscriptions.c */
 te_route_fn te_subscribe;

@@ -45,6 +45,8 @@ static const te_route_t status_routes[] = {
      .get = te_letters_route},
     {"dead_letters_redrive", "{prefix}/dead-letters/redrive", TE_AREA_STATUS,
      .post = te_letters_redrive_route},
+    {"dead_letters_discard", "{prefix}/dead-letters/discard", TE_AREA_STATUS,
+     .post = te_letters_discard_route},
     {"dead_letter", "{prefix}/dead-letters/{id}", TE_AREA_STATUS,
      .get = te_letter_route},
     {"dead_letter_redrive", "{prefix}/dead-letters/{id}/redrive",

@@ -9,12 +9,6 @@
 #include "../base/version.h"
 #include "app.h"
 
-/* Later than this a thread is thought to be stuck: each gives a sign of life
- * about every second. */
-#define LATE apr_time_from_sec(30)
-
-static const char *const breakers[] = {"closed", "half-open", "open"};
-
 /* --- numbers of all children ------------------------------------------- */
 
 typedef struct {
@@ -54,17 +48,12 @@ static const char *transport(const te_app_t *app)
 
 /* --- children ---------------------------------------------------------- */
 
-static int is_late(apr_time_t beat, apr_time_t now)
-{
-    return beat != 0 && beat < now - LATE;
-}
-
 static int count_late(const te_child_t *child, apr_time_t now)
 {
     int i, n = 0;
 
     for (i = 0; i < TE_THREAD_COUNT; ++i) {
-        n += is_late(child->beats[i], now);
+        n += te_thread_is_late(child->beats[i], now);
     }
     return n;
 }
@@ -115,7 +104,7 @@ static const char *since(apr_pool_t *p, apr_time_t beat, apr_time_t now)
         return "not running";
     }
     return apr_psprintf(p, "%d s ago%s", seconds,
-                        is_late(beat, now) ? " (stuck?)" : "");
+                        te_thread_is_late(beat, now) ? " (stuck?)" : "");
 }
 
 static const char *pool_of(apr_pool_t *p, const te_child_t *child)
@@ -132,7 +121,7 @@ static void tell_as_list(request_rec *r, const te_child_t *child)
 
     ap_rprintf(r, "<dt>Child %d, pid %" APR_PID_T_FMT ": breaker %s, %d shards"
                " held, connections: %s", child->number, child->pid,
-               breakers[child->breaker], child->shards,
+               te_child_breaker(child->breaker), child->shards,
                pool_of(r->pool, child));
     for (i = 0; i < TE_THREAD_COUNT; ++i) {
         ap_rprintf(r, "; %s: %s", te_thread_name((te_thread_e)i),
@@ -148,7 +137,7 @@ static void tell_as_row(request_rec *r, const te_child_t *child)
 
     ap_rprintf(r, "<tr><td>%d</td><td>%" APR_PID_T_FMT "</td><td>%s</td>"
                "<td>%d</td>", child->number, child->pid,
-               breakers[child->breaker], child->shards);
+               te_child_breaker(child->breaker), child->shards);
     for (i = 0; i < TE_THREAD_COUNT; ++i) {
         ap_rprintf(r, "<td>%s</td>", since(r->pool, child->beats[i], now));
     }

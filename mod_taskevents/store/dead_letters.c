@@ -5,7 +5,7 @@
 
 #include "db_internal.h"
 
-#define MOST_PARAMS 5
+#define MOST_PARAMS 8
 
 static te_letter_t *read_letter(apr_pool_t *p, const PGresult *r, int i)
 {
@@ -31,6 +31,7 @@ static te_letter_t *read_letter(apr_pool_t *p, const PGresult *r, int i)
     letter->alert = te_db_text(p, r, i, 17);
     letter->alert_attempts = te_db_int64(r, i, 18);
     letter->full_size = te_db_int64(r, i, 19);
+    letter->type = te_db_text(p, r, i, 20);
     return letter;
 }
 
@@ -110,6 +111,9 @@ static te_db_err_e find(te_db_t *db, apr_pool_t *p, const char *columns,
     /* its index has the digest: a reason may be longer than an index takes */
     where(&q, "md5(reason) = md5($%d::text) AND reason = $%d::text",
           filter->reason);
+    where(&q, "user_id = $%d::text", filter->user_id);
+    where(&q, "event_id = $%d::text", filter->event_id);
+    where(&q, TE_LETTER_TYPE " = $%d::text", filter->type);
     where(&q, newest_first ? "id < $%d::bigint" : "id > $%d::bigint", after);
     q.params[q.n++] = te_db_from_int64(p, filter->limit);
     q.sql = apr_psprintf(p, "%s ORDER BY id %s LIMIT $%d::int", q.sql,

@@ -28,6 +28,7 @@ typedef struct te_letter_t {
     const char *alert_id, *alert;       /* uuid; none, pending, sent, failed */
     apr_int64_t alert_attempts;
     apr_int64_t full_size;              /* of the body as it came */
+    const char *type;                   /* that it names; NULL: none in sight */
     const char *body;                   /* only of te_letters_get */
     apr_size_t body_size;
 } te_letter_t;
@@ -38,6 +39,7 @@ te_db_err_e te_letters_get(te_db_t *db, apr_pool_t *p, apr_int64_t id,
 
 typedef struct te_letter_filter_t {
     const char *state, *stage, *reason; /* NULL: any */
+    const char *user_id, *type, *event_id;
     apr_int64_t after;                  /* the letter before; 0: none */
     int limit;
 } te_letter_filter_t;

@@ -4,6 +4,7 @@
 
 typedef enum {
     TE_SCHEMA_VERSION,
+    TE_SERVER_VERSION,
     TE_BACKEND_PID,
     TE_COMMITTED,
     TE_LOCK_PATIENCE,
@@ -61,6 +62,9 @@ typedef enum {
     TE_STATS_NOW,
     TE_OUTBOX_SIZE,
     TE_DEAD_LETTER_COUNTS,
+    TE_OUTBOX_RETRIES,
+    TE_LETTER_GROUPS,
+    TE_REMINDERS_GLANCE,
     TE_REMINDERS_LOCK,
     TE_REMINDERS_HOLD,
     TE_REMINDER_SCHEDULE,
@@ -102,10 +106,21 @@ typedef struct te_statement_t {
     "d.id, d.stage, d.state, d.reason, d.source, d.event_id, d.user_id," \
     " d.topic, d.record_partition, d.record_offset, d.attempts," \
     " d.first_failed_at, d.last_failed_at, d.closed_at, d.closed_by, d.note," \
-    " d.alert_id, d.alert_state, d.alert_attempts, d.body_size"
-#define TE_LETTER_COLUMN_COUNT 20
+    " d.alert_id, d.alert_state, d.alert_attempts, d.body_size," \
+    " " TE_LETTER_TYPE
+#define TE_LETTER_COLUMN_COUNT 21
+
+/* The type that a body names, which may be anything: looked for in its head
+ * by what a member looks like. In the text of a string each quote has a
+ * backslash before it, so that no title can look like it. */
+#define TE_LETTER_TYPE \
+    "substring(encode(substring(d.body FROM 1 FOR 16384), 'escape')" \
+    " FROM '\"type\"[ ]{0,9}:[ ]{0,9}\"([a-zA-Z0-9._-]{1,128})\"')"
 
 /* The statement; never NULL. */
 const te_statement_t *te_statement(te_statement_e which);
+
+/* Same, of reminders and notifications only, for te_statement. */
+const te_statement_t *te_reminder_statement(te_statement_e which);
 
 #endif

@@ -78,7 +78,7 @@ bench_start() {
     install_module
     [[ -z $against ]] || cp "$against" "$RUN/httpd/modules/other.so"
     "${CC:-cc}" -I "$ROOT/mod_taskevents" -o "$RUN/statement" \
-        "$BENCH/statement.c" "$ROOT/mod_taskevents/store/statements.c"
+        "$BENCH/statement.c" "$ROOT"/mod_taskevents/store/statements{,_reminders}.c
     ports postgres dead
     for name in dapr local ${against:+other_dapr other_local}; do
         ports "$name-open" "$name-bearer"

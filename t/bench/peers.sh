@@ -71,7 +71,7 @@ peers_start() {
     db_create bench_pgbench
     db_migrate bench_pgbench
     "${CC:-cc}" -I "$ROOT/mod_taskevents" -o "$RUN/statement" \
-        "$BENCH/statement.c" "$ROOT/mod_taskevents/store/statements.c"
+        "$BENCH/statement.c" "$ROOT"/mod_taskevents/store/statements{,_reminders}.c
     part_stop daprd # or the one event that is looked at would be gone
     bench_empty dapr
     bench_prepare_pgbench

@@ -183,10 +183,13 @@ for my $step ('+1h', '-1h') {
     came_once($clocked, $one, 5, "… a clock at $step");
 }
 
-# the lead of a day, which is the default
+# the lead of a day, which is the default, as are batches of reminders' events
 extra('more.conf');
 ctl(httpd => 'restart');
 $LEAD = 24 * 3600;
+my %asked = map { $_->{topic} => $_->{bulkSubscribe} } @{ json->decode(TaskEvents::Stack::request(
+    GET => stack('TASKEVENTS_SIDECAR_URL') . '/dapr/subscribe', { 'dapr-api-token' => stack('APP_API_TOKEN') })->{content}) };
+is_deeply [ grep { $asked{$_} } keys %asked ], ['reminders'], 'the sidecar is asked for batches of reminders, and of nothing else';
 ($user, $id) = due_in(5, 'day-ahead');
 ok eventually(10, job_is($id, 'made')), 'its job is made';
 came_once($user, $id, 5, 'day-ahead');

@@ -41,6 +41,14 @@ static te_db_err_e never_done(te_chore_env_t *env, void *state)
     return TE_DB_OK;
 }
 
+static te_db_err_e without(te_chore_env_t *env, void *state)
+{
+    (void)state;
+    ck_assert(env->away);
+    apr_atomic_inc32(&runs);
+    return TE_DB_OK;
+}
+
 static te_chores_t *start(const te_chore_t *chore)
 {
     te_chores_t *chores;
@@ -72,9 +80,9 @@ static void wait_for_runs(apr_uint32_t n)
 
 START_TEST(a_chore_is_done_at_its_time_and_when_the_bell_rings)
 {
-    static const te_chore_t often = {"often", 10000, 0, count, NULL};
+    static const te_chore_t often = {"often", 10000, 0, count, NULL, 0};
     static const te_chore_t seldom = {"seldom", apr_time_from_sec(3600), 0,
-                                      count, NULL};
+                                      count, NULL, 0};
     te_chores_t *chores = start(&often);
 
     wait_for_runs(3);
@@ -90,7 +98,7 @@ END_TEST
 
 START_TEST(a_chore_with_a_lock_is_done_by_one_at_a_time)
 {
-    static const te_chore_t alone = {"alone", 1000, LOCK, count, NULL};
+    static const te_chore_t alone = {"alone", 1000, LOCK, count, NULL, 0};
     te_chores_t *all[4];
     int i;
 
@@ -111,7 +119,7 @@ END_TEST
 
 START_TEST(a_chore_that_failed_is_done_again_on_a_new_connection)
 {
-    static const te_chore_t alone = {"alone", 1000, LOCK, count, NULL};
+    static const te_chore_t alone = {"alone", 1000, LOCK, count, NULL, 0};
     te_chores_t *chores;
 
     apr_atomic_set32(&runs, 0);
@@ -124,7 +132,7 @@ END_TEST
 
 START_TEST(a_chore_that_has_more_to_do_ends_when_it_is_asked_to)
 {
-    static const te_chore_t busy = {"busy", 1000, 0, never_done, NULL};
+    static const te_chore_t busy = {"busy", 1000, 0, never_done, NULL, 0};
     te_chores_t *chores;
     apr_time_t began;
 
@@ -137,6 +145,26 @@ START_TEST(a_chore_that_has_more_to_do_ends_when_it_is_asked_to)
 }
 END_TEST
 
+START_TEST(only_what_always_runs_does_so_while_postgresql_is_away)
+{
+    static const te_chore_t always[] = {
+        {"always", 1000, 0, without, NULL, 1},
+        {"needs it", 1000, 0, count, NULL, 0}};
+    te_chores_t *chores;
+
+    apr_atomic_set32(&runs, 0);
+    apr_atomic_set32(&most_running, 0);
+    settings.db = *test_settings(1);
+    settings.db.conninfo = "host=127.0.0.1 port=1 user=x dbname=x";
+    ck_assert_int_eq(te_http_global_init(), APR_SUCCESS);
+    ck_assert_int_eq(te_chores_start(&chores, always, 2, TE_THREAD_CHORES,
+                                     &settings, NULL, NULL, pool), APR_SUCCESS);
+    wait_for_runs(3);
+    stop(chores);
+    ck_assert_int_eq(apr_atomic_read32(&most_running), 0);
+}
+END_TEST
+
 TCase *chores_tests(void)
 {
     TCase *tc = unit_case("chores", 30);
@@ -146,5 +174,7 @@ TCase *chores_tests(void)
     tcase_add_test(tc,
                    a_chore_that_failed_is_done_again_on_a_new_connection);
     tcase_add_test(tc, a_chore_that_has_more_to_do_ends_when_it_is_asked_to);
+    tcase_add_test(tc,
+                   only_what_always_runs_does_so_while_postgresql_is_away);
     return tc;
 }

@@ -139,7 +139,7 @@ START_TEST(of_many_in_one_minute_the_first_have_a_job)
     int i;
 
     for (i = 0; i < TE_JOBS_A_MINUTE + 4; ++i) {
-        new_task(due + i * apr_time_from_sec(3), now, &event);
+        new_task(due + i * apr_time_from_msec(500), now, &event);
         handled(event);
     }
     ck_assert_str_eq(sql("SELECT string_agg(n || ' ' || job_state, ', ') FROM"

@@ -66,9 +66,10 @@ static const char *state_of(apr_int64_t id)
 
 static te_redriven_t redriven(apr_int64_t id)
 {
+    static const te_operator_t by = {"op", NULL};
     te_redriven_t r;
 
-    ck_assert_int_eq(te_redrive(&settings, db_pool, db, pool, id, "op", &r),
+    ck_assert_int_eq(te_redrive(&settings, db_pool, db, pool, id, &by, &r),
                      TE_DB_OK);
     return r;
 }

@@ -204,7 +204,7 @@ START_TEST(threads_and_chores_have_their_names)
 
     ck_assert_str_eq(te_thread_name(TE_THREAD_OUTSIDE), "outside_chores");
     ck_assert_str_eq(te_chore_names(&n)[2], "sweep");
-    ck_assert_int_eq(n, 5);
+    ck_assert_int_eq(n, 6);
     ck_assert_int_le(n, TE_CHORES_MAX);
 }
 END_TEST

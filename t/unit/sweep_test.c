@@ -270,6 +270,7 @@ END_TEST
 
 #define MANY 600
 #define USERS 12
+#define BATCH 100               /* that is triggered in one go */
 
 /* MANY tasks with a reminder whose time has come, that of the last one `since`
  * seconds ago and of each other one a second before. */
@@ -317,7 +318,7 @@ START_TEST(a_backlog_is_worked_off_oldest_first_and_leaves_others_their_time)
     sql("DELETE FROM taskevents.reminders");        /* of other tests */
     many_due(apr_pstrcat(pool, "'", user, "'", NULL), 1, 3000);
     many_due(apr_pstrcat(pool, "'", new_user(), "'", NULL), 1, 3);
-    for (i = 1; i <= MANY / 100; ++i) {
+    for (i = 1; i <= MANY / BATCH; ++i) {
         pause = pause_after_a_batch(&took);
         ck_assert_msg(pause > 2 * took || pause > apr_time_from_msec(400),
                       "%d after %d", (int)pause, (int)took);
@@ -328,7 +329,7 @@ START_TEST(a_backlog_is_worked_off_oldest_first_and_leaves_others_their_time)
         ck_assert_str_eq(
             sql("SELECT count(*) FROM taskevents.reminders"
                 " WHERE user_id = '%s' AND state = 'triggered'", user),
-            apr_itoa(pool, i * 100));
+            apr_itoa(pool, i * BATCH));
     }
     ck_assert_str_eq(stream_is_gapless(), "t");
 }

@@ -15,6 +15,9 @@ PACKAGES_TEST=(
     libapache2-mod-perl2 libclang-rt-14-dev uidmap valgrind xz-utils
 )
 
+# To test its status page in a browser.
+PACKAGES_BROWSER=(chromium chromium-driver python3)
+
 missing_packages() {
     local name
     for name in "$@"; do

@@ -2,15 +2,15 @@
 # shellcheck disable=SC2034  # read by the other parts
 # The suites of ./dev test.
 
-SUITES=(build unit lint migrations events api docs k8s sanitize tsan valgrind coverage dist package
+SUITES=(build unit lint migrations events api docs browser k8s sanitize tsan valgrind coverage dist package
     upgrade stack faults fuzz)
 # All of them, in the order in which a failure is cheapest. The tests of the
 # stack mostly wait, so those behind the bar run beside them. And the tests of
 # the API run once, with the sanitizers.
-WHOLE=(build unit 'stack|migrations events docs dist k8s package upgrade lint' sanitize api faults)
+WHOLE=(build unit 'stack|migrations events docs browser dist k8s package upgrade' sanitize api faults)
 # ./dev test all --long: all of them, in their long forms, and what is too long for a
 # change to wait for.
-LONG=("${WHOLE[@]}" tsan valgrind coverage fuzz)
+LONG=("${WHOLE[@]}" lint tsan valgrind coverage fuzz)
 
 TEST="$WORK/test"
 
@@ -288,6 +288,16 @@ suite_docs() {
         "TASKEVENTS_DSN=$(RUN="$TEST/live" db_dsn)" \
         "TASKEVENTS_PROMTOOL=$(promtool_program)" \
         t/docs/run "$WORK/build-gcc"
+}
+
+# The status page in headless Chromium, Debian's or one whose chromedriver is on
+# the PATH. TASKEVENTS_SCREENSHOTS=FOLDER keeps pictures of its pages.
+suite_browser() {
+    command -v chromedriver >/dev/null || install_packages "${PACKAGES_BROWSER[@]}"
+    live_service
+    TASKEVENTS_STATUS_URL="$(RUN="$TEST/live" httpd_url)/taskevents-status" \
+        TASKEVENTS_DSN=$(RUN="$TEST/live" db_dsn) \
+        timeout --foreground 300 python3 "$ROOT/t/browser/status.py"
 }
 
 sanitized_build() {

@@ -196,7 +196,7 @@ for my $n (1 .. 3) {
 
 my (undef, $open) = given_up(user('guarded'));
 my $path = "/dead-letters/$open->{id}/discard";
-is_problem(order($path, type => $_), 415, 'as ' . ($_ // 'nothing')) for 'application/x-www-form-urlencoded', 'text/plain', 'multipart/form-data', undef;
+is_problem(order($path, type => $_), 415, 'as ' . ($_ // 'nothing')) for 'text/plain', 'multipart/form-data', undef;
 is_problem(order($path, headers => $_), 403, "@$_")
     for ['Sec-Fetch-Site' => 'cross-site'], ['Sec-Fetch-Site' => 'same-site'], [Origin => 'https://evil.example'], [Origin => 'null'], [Origin => 'http://taskevents.example:81'],
         ['Sec-Fetch-Site' => 'same-origin', Origin => 'http://evil.example'];
@@ -226,7 +226,7 @@ is_problem(request(POST => '/status/dead-letters/1/discard', vhost => 'status_no
 for my $slash ('', '/') {
     my $glance = ask($slash);
     is $glance->{status}, 200, "the service at a glance ($slash)";
-    is_deeply [sort keys %{ $glance->{json} }], [qw(dead_letters outbox schema_needed schema_version transport version)], 'its members';
+    is_deeply [sort keys %{ $glance->{json} }], [qw(breaker database dead_letters deliveries last_hour open_letters outbox pool published publishers reminders retries schema_needed schema_version transport version versions)], 'its members';
     is $glance->{json}{transport}, 'dapr', 'transport';
     is $glance->{json}{schema_version}, row('SELECT taskevents.schema_version() AS v')->{v}, 'schema';
     is_deeply $glance->{json}{dead_letters}, { map { $_ => row('SELECT count(*) AS n FROM taskevents.dead_letters WHERE state = ?', $_)->{n} + 0 } qw(open redriven discarded) }, 'dead letters';

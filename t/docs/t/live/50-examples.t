@@ -91,6 +91,7 @@ if ($ENV{TASKEVENTS_STATUS_URL} && $ENV{TASKEVENTS_DSN}) {
         ON CONFLICT (stage, source, event_id) DO UPDATE SET state = 'open', closed_at = NULL, closed_by = NULL, note = NULL";
 
     is(system('psql', '-qX', '-d', $ENV{TASKEVENTS_DSN}, '-c', $letter), 0, 'a dead letter to work with');
+    run_examples('docs/status.md');
     run_examples('docs/log-codes.md');
 }
 done_testing();
