@@ -10,7 +10,7 @@ static void *allocate(size_t size)
     void *memory = malloc(size);
 
     if (memory == NULL) {
-        fputs("[crit] no memory for JSON: the process ends\n", stderr);
+        (void)fputs("[crit] no memory for JSON: the process ends\n", stderr);
         abort();
     }
     return memory;

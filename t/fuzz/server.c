@@ -317,6 +317,8 @@ static request_rec *request_of(const char *method, const char *path,
     r->connection = apr_pcalloc(pool, sizeof *r->connection);
     r->connection->bucket_alloc = apr_bucket_alloc_create(pool);
     r->connection->pool = pool;
+    r->connection->client_ip = r->useragent_ip = apr_pstrdup(pool, "192.0.2.7");
+    r->hostname = "taskevents.example";
     return r;
 }
 

@@ -25,6 +25,9 @@ te_http_batch_t *__wrap_te_http_begin(te_http_client_t *client,
                                       apr_pool_t *p);
 void __wrap_te_http_end(te_http_client_t *client, te_http_batch_t *batch,
                         apr_interval_time_t grace);
+int __wrap_te_http_wait(te_http_client_t *client,
+                        te_http_batch_t *const *batches, int n,
+                        apr_interval_time_t grace);
 void __wrap_te_http_perform(te_http_client_t *client,
                             te_http_request_t *requests, int n,
                             apr_interval_time_t timeout,
@@ -76,11 +79,28 @@ te_http_batch_t *__wrap_te_http_begin(te_http_client_t *client,
                                       apr_interval_time_t timeout,
                                       apr_pool_t *p)
 {
+    static char begun;
+
     (void)client;
     (void)timeout;
     (void)p;
     answer(requests, n);
-    return NULL;
+    return (te_http_batch_t *)&begun;
+}
+
+/* Each has its answer from the beginning. */
+int __wrap_te_http_wait(te_http_client_t *client,
+                        te_http_batch_t *const *batches, int n,
+                        apr_interval_time_t grace)
+{
+    int i = 0;
+
+    (void)client;
+    (void)grace;
+    while (i < n - 1 && batches[i] == NULL) {
+        ++i;
+    }
+    return i;
 }
 
 void __wrap_te_http_end(te_http_client_t *client, te_http_batch_t *batch,

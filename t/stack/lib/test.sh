@@ -2,15 +2,15 @@
 # shellcheck disable=SC2034  # read by the other parts
 # The suites of ./dev test.
 
-SUITES=(build unit lint migrations events api docs browser k8s sanitize tsan valgrind coverage dist
-    package upgrade stack faults fuzz)
+SUITES=(build unit lint migrations events api docs browser k8s sanitize tsan valgrind coverage dist package
+    upgrade stack faults fuzz)
 # All of them, in the order in which a failure is cheapest. The tests of the
 # stack mostly wait, so those behind the bar run beside them. And the tests of
 # the API run once, with the sanitizers.
-WHOLE=(build unit 'stack|migrations events docs browser dist k8s package upgrade lint' sanitize api faults)
+WHOLE=(build unit 'stack|migrations events docs browser dist k8s package upgrade' sanitize api faults)
 # ./dev test all --long: all of them, in their long forms, and what is too long for a
 # change to wait for.
-LONG=("${WHOLE[@]}" tsan valgrind coverage fuzz)
+LONG=("${WHOLE[@]}" lint tsan valgrind coverage fuzz)
 
 TEST="$WORK/test"
 
