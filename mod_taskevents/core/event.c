@@ -236,9 +236,11 @@ const char *te_traceparent(apr_pool_t *p, const char *given)
         && is_trace_field(given + 36, 16) && is_lower_hex(given + 53, 2)) {
         return apr_pstrdup(p, given);
     }
-    /* random version 4 UUIDs: their fixed bits keep them from being zero */
+    /* Nobody asked for this trace to be recorded: with "sampled" in its flags
+     * the sidecar would record every event, whatever its own rate says. Random
+     * version 4 UUIDs: their fixed bits keep them from being zero. */
     a = te_uuid_v4(p);
     b = te_uuid_v4(p);
-    return apr_psprintf(p, "00-%.8s%.4s%.4s%.4s%.12s-%.4s%.12s-01", a, a + 9,
+    return apr_psprintf(p, "00-%.8s%.4s%.4s%.4s%.12s-%.4s%.12s-00", a, a + 9,
                         a + 14, a + 19, a + 24, b + 14, b + 24);
 }
