@@ -386,6 +386,8 @@ static te_db_err_e apply_all(batch_t *b, const te_seen_t *seen)
     row_t row = {NULL, NULL, 0};
     int i;
 
+    /* of pointers, as is meant.
+     * NOLINTNEXTLINE(bugprone-sizeof-expression) */
     row.all = apr_palloc(b->pool, (apr_size_t)b->n * sizeof *row.all);
     for (i = 0; err == TE_DB_OK && i < b->n; ++i) {
         message_t *m = &b->messages[i];

@@ -312,7 +312,7 @@ START_TEST(each_of_a_batch_is_told_of_as_if_it_came_alone)
         [LOST] = {"1", "scheduled triggered"},
         [TWICE] = {"1", "scheduled triggered"},
         [HEARD] = {"0", "scheduled triggered cancelled"}};
-    const char *users[USERS], *texts[2 * USERS + 3], *completed;
+    const char *users[USERS], *texts[3 * USERS + 3], *completed;
     te_task_t *task;
     int i, n = 0;
 
