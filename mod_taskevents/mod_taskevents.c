@@ -401,7 +401,8 @@ static apr_status_t start_child(apr_pool_t *pchild, te_app_t *starting)
     }
     te_json_global_init();
     json_object_seed(0);
-    rv = te_log_control_floods();
+    /* a thread may log until the very end */
+    rv = te_log_control_floods(ap_server_conf->process->pool);
     if (rv != APR_SUCCESS) {
         return rv;
     }

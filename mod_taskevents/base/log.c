@@ -21,13 +21,17 @@ void te_log_to(te_log_fn *fn, te_log_wants_fn *wants)
     wants_fn = wants;
 }
 
-/* A pool of its own that stays: a thread may log until the very end. */
-apr_status_t te_log_control_floods(void)
+static apr_status_t let_floods(void *data)
 {
-    apr_pool_t *pool;
-    apr_status_t rv = apr_pool_create_unmanaged_ex(&pool, NULL, NULL);
+    (void)data;
+    flood = NULL;
+    return APR_SUCCESS;
+}
 
-    return rv == APR_SUCCESS ? te_flood_create(&flood, pool) : rv;
+apr_status_t te_log_control_floods(apr_pool_t *p)
+{
+    apr_pool_cleanup_register(p, NULL, let_floods, apr_pool_cleanup_null);
+    return te_flood_create(&flood, p);
 }
 
 int te_log_wants(te_log_level_e level)

@@ -28,9 +28,9 @@ typedef int te_log_wants_fn(te_log_level_e level);
 void te_log_to(te_log_fn *fn, te_log_wants_fn *wants);
 
 /* From now on lines that come in masses are held back (flood.h): what is of
- * level notice or worse. Call it before any thread exists;
- * until the process ends. */
-apr_status_t te_log_control_floods(void);
+ * level notice or worse. Call it before any thread exists; until p ends, which
+ * is to be after every thread. */
+apr_status_t te_log_control_floods(apr_pool_t *p);
 
 /* Whether te_log would say it: before putting together what few ask for. */
 int te_log_wants(te_log_level_e level);

@@ -88,7 +88,7 @@ START_TEST(a_flood_is_held_back_and_told_with_its_count)
     int i;
 
     te_log_to(catch_line, NULL);
-    ck_assert_int_eq(te_log_control_floods(), APR_SUCCESS);
+    ck_assert_int_eq(te_log_control_floods(pool), APR_SUCCESS);
     for (i = 0; i < 1000; ++i) {
         te_log(TE_LOG_WARNING, 0, "TE0000", "event %d failed", i);
     }
@@ -106,7 +106,7 @@ START_TEST(of_alerts_a_thousand_are_said_before_any_is_held_back)
     int i;
 
     te_log_to(catch_line, NULL);
-    te_log_control_floods();
+    te_log_control_floods(pool);
     for (i = 0; i < 5000; ++i) {
         te_log_record(TE_LOG_ALERT, "TE0000", "dead letter %d", i);
     }
@@ -119,7 +119,7 @@ START_TEST(records_and_what_was_asked_for_are_never_held_back)
     int i;
 
     te_log_to(catch_line, NULL);
-    te_log_control_floods();
+    te_log_control_floods(pool);
     for (i = 0; i < 1000; ++i) {
         te_log_record(TE_LOG_NOTICE, "TE0000", "done by %d", i);
         te_log(TE_LOG_INFO, 0, "TE0000", "%d", i);
@@ -132,7 +132,7 @@ END_TEST
 START_TEST(a_state_is_said_at_once_and_then_with_its_count)
 {
     te_log_to(catch_line, NULL);
-    te_log_control_floods();
+    te_log_control_floods(pool);
     te_log(TE_LOG_ERR, 0, "TE0000", "it is away");
     te_log_goes_on(TE_LOG_ERR, "TE0000", "it is away, still");
     te_log_goes_on(TE_LOG_ERR, "TE0000", "it is away, still");
