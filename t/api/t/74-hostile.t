@@ -183,7 +183,7 @@ for my $trace ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\tX", '00
     my $a = request(POST => $path, as => $u, headers => [traceparent => $trace], json => { title => 'trace ' . ++$n });
     is $a->{status}, 201, 'a traceparent that is none does not matter';
     my ($event) = grep { ($_->{data}{task}{title} // '') eq "trace $n" } events($u);
-    like $event->{traceparent}, qr/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/, '… a new one is made';
+    like $event->{traceparent}, qr/^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/, '… a new one is made';
     isnt $event->{traceparent}, $trace, '… instead';
 }
 for my $answer (request(POST => task_path("a|b~$u"), as => "a|b~$u", json => { title => "x\r\nSet-Cookie: a=b" }),

@@ -102,5 +102,6 @@ is_done(job("rem-$cancelled", body => 'no JSON', type => 'text/plain'), 'the dat
 is_problem(request(POST => "/job/rem-$id", vhost => 'sidecar', body => '{}'), 401, 'no token');
 is_problem(request(POST => "/job/rem-$id", vhost => 'sidecar', body => '{}', headers => ['dapr-api-token' => 'x']), 403, 'a wrong one');
 is_problem(request(GET => "/job/rem-$id", @sidecar), 405, 'GET');
-expect_log(qr/AH00484: server reached MaxRequestWorkers/, '64 at once are more than it has threads') if log_lines(qr/AH00484/);
+# 64 at once are more than it has threads
+may_log(qr/AH00484: server reached MaxRequestWorkers|AH10159: server is within MinSpareThreads/);
 finish();
