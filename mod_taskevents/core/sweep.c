@@ -95,7 +95,7 @@ static apr_interval_time_t pause_after(apr_interval_time_t took,
                                        apr_interval_time_t latest)
 {
     apr_interval_time_t pause =
-        latest > BACKLOG  ? 8 * took
+        latest > BACKLOG  ? 40 * took
         : latest > BEHIND ? 0
                           : 3 * took * (BEHIND - latest) / BEHIND;
 
