@@ -61,6 +61,14 @@ sub objects
         split /\n/, TaskEvents::Test::read_file("$dir/$name");
 }
 
+# In the order in which the requests began: httpd writes a line after the answer
+# has gone, so the next request's may be there before it.
+sub accesses
+{
+    my ($name) = @_;
+    return sort { ($a->{time} // '') cmp ($b->{time} // '') } objects($name);
+}
+
 sub deliver
 {
     my ($bytes) = @_;
@@ -103,7 +111,7 @@ my @ours = grep { exists $_->{broken} ? $_->{broken} =~ /TE0/ : $_->{module} eq 
 is_deeply [map { $_->{broken} // () } @ours], [], 'every line of the module is a JSON object';
 is_deeply [grep { ($_->{message} // '') !~ /^TE\d{4}: / } @ours], [], '… that begins with its code';
 
-my @said = objects('access.json');
+my @said = accesses('access.json');
 is_deeply [grep { exists $_->{broken} } @said], [], 'every line of the access log is a JSON object';
 my %by_route;
 push @{ $by_route{ $_->{route} } }, $_ for @said;
@@ -133,7 +141,7 @@ is $delivered[0]{task}, $id, '… and its task';
 like $delivered[2]{events}, qr/^x[!-~]*forged[!-~]*$/, 'an id that others chose is printable';
 like $delivered[3]{events}, qr/^a\?b/, '… also that of what is malformed';
 is $by_route{job}[0]{outcome}, 'ignored', 'a job of somebody else is ignored';
-is_deeply [map { $_->{request} } objects('outcomes.json')],
+is_deeply [map { $_->{request} } accesses('outcomes.json')],
     [map { $_->{request} } grep { $_->{outcome} ne '-' } @said], 'env=taskevents_outcome picks those that have one';
 
 # the two logs are joined by the request's id
@@ -171,6 +179,6 @@ my @failed = grep { /^TE0403/ } map { $_->{message} // '' } objects('error_log')
 is scalar @failed, 11, 'ten lines and one more come of it' or diag join "\n", @failed;
 like $failed[0], qr/the first is event \Q$ours->{id}\E$/, 'each with the id of the event';
 like $failed[-1], qr/\(said 50 times in the last \d+ s, this one \d+ s ago\)$/, 'the last one with the count of the others';
-is scalar(grep { $_->{outcome} eq 'failed' } objects('access.json')), 60, 'the access log has all of them';
+is scalar(grep { $_->{outcome} eq 'failed' } accesses('access.json')), 60, 'the access log has all of them';
 
 finish();
