@@ -7,6 +7,8 @@
 
 #define MAX_ANSWER (1024 * 1024)
 #define CONNECT_TIMEOUT_MS 1000L
+/* What is handed over to the kernel in one go: a whole request, mostly. */
+#define UPLOAD_BUFFER (256 * 1024L)
 
 struct te_http_client_t {
     CURLM *multi;
@@ -117,6 +119,7 @@ static void prepare(CURL *easy, transfer_t *t, apr_interval_time_t timeout)
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
+    curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
                      (long)apr_time_as_msec(timeout));
@@ -232,12 +235,41 @@ static int free_place(te_http_client_t *client)
     return i;
 }
 
+static curl_off_t bytes_sent(te_http_client_t *client,
+                             const te_http_batch_t *batch)
+{
+    curl_off_t sum = 0, sent;
+    int i;
+
+    for (i = 0; i < batch->n; ++i) {
+        sent = 0;
+        curl_easy_getinfo(client->easy[batch->transfers[i].place],
+                          CURLINFO_SIZE_UPLOAD_T, &sent);
+        sum += sent;
+    }
+    return sum;
+}
+
+/* As far as the other side takes them at once: who began them may have other
+ * things to do for a while, and half a request is of no use to anybody. */
+static void send_off(te_http_client_t *client, const te_http_batch_t *batch)
+{
+    curl_off_t sent = -1, before;
+    int running;
+
+    do {
+        before = sent;
+        curl_multi_perform(client->multi, &running);
+        sent = bytes_sent(client, batch);
+    } while (sent > before);
+}
+
 te_http_batch_t *te_http_begin(te_http_client_t *client,
                                te_http_request_t *requests, int n,
                                apr_interval_time_t timeout, apr_pool_t *p)
 {
     te_http_batch_t *batch = apr_pcalloc(p, sizeof *batch);
-    int i, running;
+    int i;
 
     batch->n = n;
     for (i = 0; i < n; ++i) {
@@ -256,7 +288,7 @@ te_http_batch_t *te_http_begin(te_http_client_t *client,
         prepare(client->easy[t->place], t, timeout);
         curl_multi_add_handle(client->multi, client->easy[t->place]);
     }
-    curl_multi_perform(client->multi, &running);
+    send_off(client, batch);
     return batch;
 }
 

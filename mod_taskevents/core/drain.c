@@ -18,14 +18,15 @@
 #define EVENTS_AT_FIRST 4
 #define EVENTS_OF_A_TURN 16
 #define STREAMS_PER_READ 128
-#define EVENTS_PER_READ 8
+#define EVENTS_PER_READ 16
 #define FEW_EVENTS 4
-/* Of the time, a fiftieth for looking while others are on their way. */
-#define LOOK_SHARE 50
+/* Of the time, a hundredth for looking while others are on their way. */
+#define LOOK_SHARE 100
 #define BUDGET apr_time_from_sec(3)
 #define HOLD apr_time_from_sec(5)
 #define LANES_MAX 4
 #define WAVE_WORTH 128          /* smaller ones are not divided */
+#define WAVES_AT_LEAST 2        /* so many, of whatever size */
 #define REFUSALS_MAX 3          /* of an event that is alone in its request */
 
 /* A place for a wave on its way. */
@@ -38,7 +39,7 @@ typedef struct {
 struct te_flow_t {
     te_lines_t lines;
     lane_t lanes[LANES_MAX];
-    int under_way;                      /* waves */
+    int under_way, events_under_way;    /* waves, and what is in them */
     apr_array_header_t *accepted;       /* rows that PostgreSQL is just told
                                          * to forget, and where these are */
     apr_array_header_t *reads;
@@ -398,25 +399,37 @@ static void leave_out_held(te_drain_t *d, te_wave_t *wave)
     wave->n = 0;
 }
 
-/* Many streams are shared out among the lanes, few are not. */
+/* A request costs the sidecar the less for an event, the more it has. Two are
+ * on their way whatever they have, so that it always has one to work on; a
+ * further one is full, or so small that nothing is won by waiting.
+ * @return 0: nothing more for now */
 static int size_of_wave(const te_drain_t *d)
 {
     const te_flow_t *f = d->flow;
-    int lanes = d->transport->side_by_side - f->under_way;
-    int n = (f->lines.ready + lanes - 1) / lanes;
+    int most = d->transport->side_by_side, full = d->settings->publish_batch;
+    int lanes = most < WAVES_AT_LEAST ? most : WAVES_AT_LEAST, n;
 
+    if (f->lines.ready >= full) {
+        return full;
+    }
+    lanes -= f->under_way;
+    if (lanes <= 0) {
+        return f->lines.ready + f->events_under_way <= WAVE_WORTH
+                   ? f->lines.ready : 0;
+    }
+    n = (f->lines.ready + lanes - 1) / lanes;
     n = n < WAVE_WORTH ? WAVE_WORTH : n;
-    return n < d->settings->publish_batch ? n : d->settings->publish_batch;
+    return n < full ? n : full;
 }
 
 /* As many waves as there can be on their way. */
 static void begin_waves(te_drain_t *d)
 {
     te_flow_t *f = d->flow;
-    int i = 0;
+    int i = 0, n;
 
     while (i < d->transport->side_by_side && f->lines.ready > 0
-           && goes_on(d)) {
+           && goes_on(d) && (n = size_of_wave(d)) > 0) {
         lane_t *lane = &f->lanes[i];
 
         if (lane->begun != NULL) {
@@ -424,7 +437,7 @@ static void begin_waves(te_drain_t *d)
             continue;
         }
         apr_pool_clear(lane->pool);
-        te_lines_pick(&f->lines, size_of_wave(d), d->transport->bytes,
+        te_lines_pick(&f->lines, n, d->transport->bytes,
                       d->transport->beside, lane->pool, &lane->wave);
         leave_out_held(d, &lane->wave);
         if (lane->wave.n > 0) {
@@ -433,6 +446,7 @@ static void begin_waves(te_drain_t *d)
                                               lane->wave.sendings,
                                               lane->wave.n, lane->pool);
             ++f->under_way;
+            f->events_under_way += lane->wave.n;
         }
     }
 }
@@ -451,6 +465,7 @@ static te_wave_t *end_wave(te_drain_t *d)
     d->transport->end(d->transport, lane->begun);
     lane->begun = NULL;
     --f->under_way;
+    f->events_under_way -= lane->wave.n;
     return &lane->wave;
 }
 

@@ -85,6 +85,27 @@ static void read_rows(apr_pool_t *p, const PGresult *r,
     }
 }
 
+/* Those of streams whose oldest event is due. */
+static void read_due_rows(apr_pool_t *p, const PGresult *r,
+                          apr_array_header_t **rows)
+{
+    const te_outbox_row_t *before = NULL;
+    int i, is_due = 0;
+
+    *rows = apr_array_make(p, PQntuples(r) + 1, sizeof(te_outbox_row_t *));
+    for (i = 0; i < PQntuples(r); ++i) {
+        te_outbox_row_t *row = read_row(p, r, i);
+
+        if (before == NULL || !te_outbox_same_stream(row, before)) {
+            is_due = PQgetvalue(r, i, 8)[0] == 't';
+        }
+        if (is_due) {
+            APR_ARRAY_PUSH(*rows, te_outbox_row_t *) = row;
+        }
+        before = row;
+    }
+}
+
 int te_outbox_same_stream(const te_outbox_row_t *a, const te_outbox_row_t *b)
 {
     return strcmp(a->user_id, b->user_id) == 0
@@ -198,7 +219,7 @@ te_db_err_e te_outbox_of_streams(te_db_t *db, apr_pool_t *p,
     params[3] = te_db_from_int64(p, each);
     err = te_db_run(db, TE_OUTBOX_OF_STREAMS, TE_TX_NONE, params, &r);
     if (err == TE_DB_OK) {
-        read_rows(p, r, rows);
+        read_due_rows(p, r, rows);
     }
     return err;
 }

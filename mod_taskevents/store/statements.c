@@ -141,21 +141,18 @@ static const char outbox_tail[] =
     "  WHERE shard = ANY ($1::smallint[]) LIMIT $3::int) s ON true";
 
 /* $1 users $2 topics $3 numbers behind which to look $4 events of a stream;
- * rows as outbox_heads */
-#define OF_STREAM \
-    " FROM taskevents.outbox o WHERE o.shard = taskevents.shard_of(s.user_id)" \
-    "  AND o.user_id = s.user_id AND o.topic = s.topic" \
-    "  AND o.sequence > s.above ORDER BY o.sequence"
+ * rows as outbox_heads, and whether each is due: to ask that of the first one
+ * here would be a second look into the index */
 static const char outbox_of_streams[] =
     "SELECT o.shard, o.user_id, o.topic, o.sequence, o.event_id, o.event,"
-    "  o.attempts, o.place"
+    "  o.attempts, o.place, o.retry_at <= statement_timestamp()"
     " FROM unnest($1::text[], $2::text[], $3::bigint[])"
     "  AS s(user_id, topic, above)"
-    " CROSS JOIN LATERAL (SELECT o.retry_at" OF_STREAM " LIMIT 1) f"
     " CROSS JOIN LATERAL (SELECT o.shard, o.user_id, o.topic, o.sequence,"
-    "  o.event_id, o.event, o.attempts, o.ctid AS place" OF_STREAM
-    "  LIMIT $4::int) o"
-    " WHERE f.retry_at <= clock_timestamp()";
+    "   o.event_id, o.event, o.attempts, o.ctid AS place, o.retry_at"
+    "  FROM taskevents.outbox o WHERE o.shard = taskevents.shard_of(s.user_id)"
+    "   AND o.user_id = s.user_id AND o.topic = s.topic"
+    "   AND o.sequence > s.above ORDER BY o.sequence LIMIT $4::int) o";
 
 /* n rows of a stream take the numbers up to `last`, in the order of v.n. */
 #define NUMBERED(last) \
