@@ -374,15 +374,19 @@ static apr_status_t end_child(void *data)
 {
     te_app_t *ending = data;
 
-    app = NULL;
     te_chores_stop(ending->chores);
     te_chores_stop(ending->outside_chores);
     if (ending->publisher != NULL) {
         te_publisher_stop(ending->publisher);
-        te_publisher_join(ending->publisher);
     }
+    /* these ring the publisher, and stop it when httpd's parent is gone: it
+     * has to be there until they are not */
     te_chores_join(ending->chores);
     te_chores_join(ending->outside_chores);
+    app = NULL;
+    if (ending->publisher != NULL) {
+        te_publisher_join(ending->publisher);
+    }
     if (!te_db_pool_close(ending->db, CLOSE_WAIT)) {
         te_log(TE_LOG_WARNING, 0, "TE0010", "a request still had a database "
                "connection when the child ended");

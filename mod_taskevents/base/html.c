@@ -99,9 +99,10 @@ static const char *value_of(apr_pool_t *p, const char *spec, va_list *ap)
     case 'f':
         return apr_psprintf(p, spec, va_arg(*ap, double));
     case 'd':
-        return strchr(spec, 'l')
-                   ? apr_psprintf(p, spec, va_arg(*ap, long))
-                   : apr_psprintf(p, spec, va_arg(*ap, int));
+        if (strchr(spec, 'l') != NULL) {
+            return apr_psprintf(p, spec, va_arg(*ap, long));
+        }
+        return apr_psprintf(p, spec, va_arg(*ap, int));
     default:
         return "%";
     }

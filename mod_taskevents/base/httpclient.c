@@ -16,6 +16,7 @@ struct te_http_client_t {
     char busy[TE_HTTP_SIDE_BY_SIDE];
     volatile apr_uint32_t stopping;
     apr_time_t give_up;                 /* when all that runs is; 0: never */
+    const char *error;                  /* of the last wait; NULL: none */
 };
 
 typedef struct {
@@ -101,40 +102,87 @@ static size_t keep_answer(char *bytes, size_t size, size_t count, void *data)
     return n;
 }
 
-static void prepare(CURL *easy, transfer_t *t, apr_interval_time_t timeout)
+/* The list grows or stays as it is. */
+static CURLcode add_header(transfer_t *t, const char *header)
 {
-    te_http_request_t *request = t->request;
-    const char *const *header;
+    struct curl_slist *longer = curl_slist_append(t->headers, header);
 
-    curl_easy_reset(easy);
-    for (header = request->headers; header && *header; ++header) {
-        t->headers = curl_slist_append(t->headers, *header);
+    if (longer == NULL) {
+        return CURLE_OUT_OF_MEMORY;
+    }
+    t->headers = longer;
+    return CURLE_OK;
+}
+
+static CURLcode add_headers(transfer_t *t)
+{
+    const char *const *header;
+    CURLcode code = CURLE_OK;
+
+    for (header = t->request->headers; header && *header && code == CURLE_OK;
+         ++header) {
+        code = add_header(t, *header);
     }
     /* no 100-continue: it would cost a round trip on every large body */
-    t->headers = curl_slist_append(t->headers, "Expect:");
-    curl_easy_setopt(easy, CURLOPT_URL, request->url);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, t->headers);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
-    curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
-                     (long)apr_time_as_msec(timeout));
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, keep_answer);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
+    return code == CURLE_OK ? add_header(t, "Expect:") : code;
+}
+
+/* An option that is not set is no request with less: without its headers the
+ * token is missing, without "" a proxy of the environment is asked. */
+#define SET(option, value)                                              \
+    do {                                                                \
+        CURLcode code = curl_easy_setopt(easy, (option), (value));      \
+                                                                        \
+        if (code != CURLE_OK) {                                         \
+            return code;                                                \
+        }                                                               \
+    } while (0)
+
+static CURLcode set_options(CURL *easy, transfer_t *t,
+                            apr_interval_time_t timeout)
+{
+    const te_http_request_t *request = t->request;
+
+    SET(CURLOPT_URL, request->url);
+    SET(CURLOPT_HTTPHEADER, t->headers);
+    SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_PROXY, "");
+    SET(CURLOPT_PROTOCOLS_STR, "http,https");
+    SET(CURLOPT_FOLLOWLOCATION, 0L);
+    SET(CURLOPT_TCP_NODELAY, 1L);
+    SET(CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER);
+    SET(CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+    SET(CURLOPT_TIMEOUT_MS, (long)apr_time_as_msec(timeout));
+    SET(CURLOPT_WRITEFUNCTION, keep_answer);
+    SET(CURLOPT_WRITEDATA, t);
+    SET(CURLOPT_PRIVATE, t);
     if (request->body != NULL) {
-        curl_easy_setopt(easy, CURLOPT_POST, 1L);
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                         (curl_off_t)request->body_size);
+        SET(CURLOPT_POST, 1L);
+        SET(CURLOPT_POSTFIELDS, request->body);
+        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
     }
     if (request->method != NULL) {
-        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+        SET(CURLOPT_CUSTOMREQUEST, request->method);
     }
+    return CURLE_OK;
+}
+
+static CURLcode prepare(CURL *easy, transfer_t *t,
+                        apr_interval_time_t timeout)
+{
+    CURLcode code;
+
+    curl_easy_reset(easy);
+    code = add_headers(t);
+    return code == CURLE_OK ? set_options(easy, t, timeout) : code;
+}
+
+/* It never began. */
+static void not_begun(transfer_t *t, const char *error)
+{
+    t->done = 1;
+    t->request->error = error;
+    t->request->not_sent = 1;
 }
 
 static void finish(transfer_t *t, CURL *easy, CURLcode code)
@@ -199,15 +247,16 @@ int te_http_wait(te_http_client_t *client, te_http_batch_t *const *batches,
 {
     int place, running = 1;
 
+    client->error = NULL;
     for (;;) {
-        if (curl_multi_perform(client->multi, &running) != CURLM_OK) {
-            break;
-        }
+        CURLMcode code = curl_multi_perform(client->multi, &running);
+
         collect(client);
         if ((place = find_done(batches, n)) >= 0) {
             return place;
         }
-        if (running == 0) {
+        if (code != CURLM_OK || running == 0) {
+            client->error = curl_multi_strerror(code);
             break;
         }
         if (apr_atomic_read32(&client->stopping)) {
@@ -218,7 +267,11 @@ int te_http_wait(te_http_client_t *client, te_http_batch_t *const *batches,
                 break;
             }
         }
-        curl_multi_poll(client->multi, NULL, 0, 200, NULL);
+        code = curl_multi_poll(client->multi, NULL, 0, 200, NULL);
+        if (code != CURLM_OK) {         /* or this would be a busy loop */
+            client->error = curl_multi_strerror(code);
+            break;
+        }
     }
     for (place = 0; place < n - 1 && batches[place] == NULL; ++place) {
     }
@@ -269,6 +322,8 @@ te_http_batch_t *te_http_begin(te_http_client_t *client,
                                apr_interval_time_t timeout, apr_pool_t *p)
 {
     te_http_batch_t *batch = apr_pcalloc(p, sizeof *batch);
+    CURLMcode added;
+    CURLcode code;
     int i;
 
     batch->n = n;
@@ -285,8 +340,15 @@ te_http_batch_t *te_http_begin(te_http_client_t *client,
         t->pool = p;
         t->place = free_place(client);
         client->busy[t->place] = 1;
-        prepare(client->easy[t->place], t, timeout);
-        curl_multi_add_handle(client->multi, client->easy[t->place]);
+        code = prepare(client->easy[t->place], t, timeout);
+        if (code != CURLE_OK) {
+            not_begun(t, curl_easy_strerror(code));
+            continue;
+        }
+        added = curl_multi_add_handle(client->multi, client->easy[t->place]);
+        if (added != CURLM_OK) {
+            not_begun(t, curl_multi_strerror(added));
+        }
     }
     send_off(client, batch);
     return batch;
@@ -305,7 +367,9 @@ void te_http_end(te_http_client_t *client, te_http_batch_t *batch,
         curl_slist_free_all(t->headers);
         client->busy[t->place] = 0;
         if (!t->done) {
-            t->request->error = "given up: the server is stopping";
+            t->request->error = client->error
+                                    ? client->error
+                                    : "given up: the server is stopping";
         }
     }
 }

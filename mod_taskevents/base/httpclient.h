@@ -21,7 +21,7 @@ typedef struct te_http_request_t {
     /* set at its end */
     int status;                     /* HTTP status; 0: no answer */
     const char *error;              /* why there was none, else NULL */
-    int not_sent;                   /* 1: no connection was made at all */
+    int not_sent;                   /* 1: nothing of it can have arrived */
     char *answer;                   /* NUL-terminated, at most 1 MiB kept */
     apr_size_t answer_size;
 } te_http_request_t;

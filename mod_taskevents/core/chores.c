@@ -28,7 +28,7 @@ struct te_chores_t {
     apr_thread_cond_t *bell;
     volatile apr_uint32_t rung;
     volatile apr_uint32_t stopping;
-    void (*volatile watch)(void);       /* NULL: nothing to watch */
+    void (*watch)(void);                /* by mutex; NULL: nothing to watch */
     int was_away;
     unsigned int seed;
     te_frozen_t frozen;
@@ -135,6 +135,18 @@ static void wait_for_bell(te_chores_t *c)
     apr_thread_mutex_unlock(c->mutex);
 }
 
+static void look_around(te_chores_t *c)
+{
+    void (*watch)(void);
+
+    apr_thread_mutex_lock(c->mutex);
+    watch = c->watch;
+    apr_thread_mutex_unlock(c->mutex);
+    if (watch != NULL) {
+        watch();
+    }
+}
+
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 {
     te_chores_t *c = data;
@@ -143,9 +155,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
     (void)thread;
     while (!is_stopping(c)) {
         te_thread_beat(c->told_as);
-        if (c->watch != NULL) {
-            c->watch();
-        }
+        look_around(c);
         for (i = 0; i < c->n && !is_stopping(c); ++i) {
             if (c->due[i] <= apr_time_now()) {
                 run_chore(c, i);
@@ -210,7 +220,9 @@ apr_status_t te_chores_start(te_chores_t **out, const te_chore_t *chores,
 
 void te_chores_watch(te_chores_t *c, void (*watch)(void))
 {
+    apr_thread_mutex_lock(c->mutex);
     c->watch = watch;
+    apr_thread_mutex_unlock(c->mutex);
 }
 
 static void wake(te_chores_t *c)

@@ -55,8 +55,8 @@ apr_status_t te_chores_start(te_chores_t **out, const te_chore_t *chores,
                              te_db_pool_t *ids, te_publisher_t *publisher,
                              apr_pool_t *p);
 
-/* Call this too, about once a second, whatever the database does. Before or
- * after the thread was started. */
+/* Call this too, about once a second, whatever the database does: from now on,
+ * in that thread. */
 void te_chores_watch(te_chores_t *chores, void (*watch)(void));
 
 /* "There may be something to do." Any thread; a flag and a signal. */

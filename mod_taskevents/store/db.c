@@ -575,7 +575,7 @@ te_db_err_e te_db_finish(te_db_t *db)
 
 int te_db_affected(const te_db_t *db)
 {
-    return db->results[0] ? atoi(PQcmdTuples(db->results[0])) : 0;
+    return db->results[0] ? (int)apr_atoi64(PQcmdTuples(db->results[0])) : 0;
 }
 
 te_db_err_e te_db_run_text(te_db_t *db, const char *sql, int n,

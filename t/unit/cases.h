@@ -11,6 +11,7 @@ TCase *event_tests(void);
 TCase *fault_tests(void);
 TCase *html_tests(void);
 TCase *http_client_tests(void);
+TCase *http_failures_tests(void);
 TCase *json_tests(void);
 TCase *lines_tests(void);
 TCase *log_tests(void);

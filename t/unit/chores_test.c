@@ -165,6 +165,30 @@ START_TEST(only_what_always_runs_does_so_while_postgresql_is_away)
 }
 END_TEST
 
+static void watch(void)
+{
+    apr_atomic_inc32(&runs);
+}
+
+/* The thread runs already, and the database is away. */
+START_TEST(what_is_to_be_watched_is_from_then_on)
+{
+    te_chores_t *chores;
+
+    apr_atomic_set32(&runs, 0);
+    settings.db = *test_settings(1);
+    settings.db.conninfo = "host=127.0.0.1 port=1 user=x dbname=x";
+    ck_assert_int_eq(te_http_global_init(), APR_SUCCESS);
+    ck_assert_int_eq(te_chores_start(&chores, NULL, 0, TE_THREAD_CHORES,
+                                     &settings, NULL, NULL, pool), APR_SUCCESS);
+    apr_sleep(apr_time_from_msec(50));
+    te_chores_watch(chores, watch);
+    te_chores_ring(chores);
+    wait_for_runs(1);
+    stop(chores);
+}
+END_TEST
+
 TCase *chores_tests(void)
 {
     TCase *tc = unit_case("chores", 30);
@@ -176,5 +200,6 @@ TCase *chores_tests(void)
     tcase_add_test(tc, a_chore_that_has_more_to_do_ends_when_it_is_asked_to);
     tcase_add_test(tc,
                    only_what_always_runs_does_so_while_postgresql_is_away);
+    tcase_add_test(tc, what_is_to_be_watched_is_from_then_on);
     return tc;
 }

@@ -13,7 +13,7 @@ int main(void)
         fault_tests, task_read_tests, task_patch_tests, task_json_tests,
         event_tests,
         recurrence_tests, breaker_tests, bulk_tests, backoff_tests, store_tests,
-        http_client_tests, transport_dapr_tests, NULL,
+        http_client_tests, http_failures_tests, transport_dapr_tests, NULL,
     };
 
     te_http_global_init();
