@@ -21,6 +21,11 @@ int te_breaker_allows(te_breaker_t *b, apr_time_t now)
     return 1;
 }
 
+int te_breaker_doubts(const te_breaker_t *b)
+{
+    return b->failed > 0;
+}
+
 int te_breaker_succeeded(te_breaker_t *b)
 {
     int changed = b->state != TE_BREAKER_CLOSED;

@@ -25,6 +25,10 @@ void te_breaker_init(te_breaker_t *b, int failures,
 /* Whether a call may be made now. Open and cooled down: becomes half-open. */
 int te_breaker_allows(te_breaker_t *b, apr_time_t now);
 
+/* Whether the last call failed. Then the next one is to be a small one, which
+ * keeps nobody else from anything. */
+int te_breaker_doubts(const te_breaker_t *b);
+
 /* @return 1 when this call changed the state between working and not, which
  * is worth one line in the log */
 int te_breaker_succeeded(te_breaker_t *b);

@@ -9,6 +9,7 @@
 #include "../base/log.h"
 #include "../base/metrics.h"
 #include "../base/timefmt.h"
+#include "../store/locks.h"
 
 /* A look finds streams and their first events; more of each is read when few
  * are left. Where there are more streams than one look finds, each has its
@@ -49,6 +50,9 @@ struct te_flow_t {
                                          * it was, in this round of reads */
     int ended;                          /* there is no more to read */
     int many;                           /* more streams than one look finds */
+    int probing;                        /* one event, and, if it is taken,
+                                         * the end */
+    int given_back;                     /* all shards but the probe's */
     apr_time_t look_at;                 /* for streams, beside sending */
 };
 
@@ -332,8 +336,9 @@ static te_db_err_e settle_one(te_drain_t *d, const te_wave_t *wave, int i,
     return TE_DB_OK;
 }
 
-static const char *why_unknown(const te_wave_t *wave)
+static const char *why_not(const te_wave_t *wave)
 {
+    const char *error = wave->sendings[0].error;
     int i;
 
     for (i = 0; i < wave->n; ++i) {
@@ -341,7 +346,16 @@ static const char *why_unknown(const te_wave_t *wave)
             return wave->sendings[i].error;
         }
     }
-    return NULL;
+    return error;
+}
+
+/* The answer may tell of an event, when it was sent alone; but who waits so
+ * long for it waits for a broker that does not answer. */
+static int waited_in_vain(const te_drain_t *d, const te_wave_t *wave,
+                          int taken)
+{
+    return taken == 0 && d->transport->max_attempts == 0
+           && apr_time_now() - wave->began > TE_DRAIN_IN_VAIN;
 }
 
 /* What came of a wave. The rows that were accepted are being forgotten when
@@ -366,9 +380,11 @@ static te_db_err_e settle(te_drain_t *d, const te_wave_t *wave)
             te_lines_release(wave->reads[i]);
         }
     }
+    f->works = f->works && !waited_in_vain(d, wave, taken);
     if (taken > 0 || !f->works) {
-        note_transport(d, f->works, why_unknown(wave));
+        note_transport(d, f->works, why_not(wave));
     }
+    f->ended |= f->probing && taken > 0;
     f->progress |= taken > 0;
     if (f->accepted->nelts > 0 && err == TE_DB_OK) {
         te_db_renew(d->db, BUDGET);
@@ -473,8 +489,7 @@ static te_wave_t *end_wave(te_drain_t *d)
 
 /* The looks go round: from the first stream to the last, and again, as long
  * as a round brings anything forward. */
-static te_db_err_e look(te_drain_t *d, const char *shards, int streams,
-                        int each)
+static te_db_err_e look(te_drain_t *d, char *shards, int streams, int each)
 {
     apr_time_t began = apr_time_now();
     te_flow_t *f = d->flow;
@@ -498,8 +513,15 @@ static te_db_err_e look(te_drain_t *d, const char *shards, int streams,
         f->progress = f->under_way > 0 && f->progress;
         te_heads_start(d->heads);
     }
+    else if (f->probing) {
+        err = te_locks_keep_shard(
+            d->db, d->pool, shards,
+            APR_ARRAY_IDX(rows, 0, te_outbox_row_t *)->shard);
+        te_metric_set(TE_METRIC_PUBLISHER_SHARDS, NULL, 1);
+        f->given_back = 1;
+    }
     f->look_at = apr_time_now() + LOOK_SHARE * (apr_time_now() - began);
-    return TE_DB_OK;
+    return err;
 }
 
 static te_db_err_e read_more(te_drain_t *d, const apr_array_header_t *low)
@@ -517,18 +539,35 @@ static te_db_err_e read_more(te_drain_t *d, const apr_array_header_t *low)
     return err;
 }
 
+/* One event, of any shard that is to be had. */
+static te_db_err_e probe(te_drain_t *d, char *shards)
+{
+    te_flow_t *f = d->flow;
+    te_db_err_e err = TE_DB_OK;
+    int held;
+
+    if (f->under_way > 0) {
+        return TE_DB_OK;
+    }
+    if (f->given_back
+        && (err = te_locks_release(d->db)) == TE_DB_OK) {
+        err = te_locks_shards(d->db, shards, &held);
+        f->given_back = 0;
+    }
+    return err == TE_DB_OK ? look(d, shards, 1, 1) : err;
+}
+
 /* One read, of a few ms, if there is one to be done: whatever is on its way
  * waits meanwhile. */
-static te_db_err_e read_some(te_drain_t *d, const char *shards)
+static te_db_err_e read_some(te_drain_t *d, char *shards)
 {
-    int probing = d->breaker->state == TE_BREAKER_HALF_OPEN;
     te_flow_t *f = d->flow;
     apr_array_header_t *low;
 
     tell_state(d);
     te_db_renew(d->db, BUDGET);
-    if (probing) {
-        return f->under_way == 0 ? look(d, shards, 1, 1) : TE_DB_OK;
+    if (f->probing) {
+        return probe(d, shards);
     }
     if ((f->many || apr_time_now() >= f->look_at)
         && te_lines_count(&f->lines) <= STREAMS_MOST - STREAMS_PER_LOOK) {
@@ -557,6 +596,8 @@ static void start(te_drain_t *d)
     apr_array_clear(f->reads);
     f->works = 1;
     f->progress = f->ended = f->many = 0;
+    f->probing = te_breaker_doubts(d->breaker);
+    f->given_back = 0;
     f->look_at = 0;
 }
 
@@ -575,7 +616,7 @@ void te_drain_init(te_drain_t *d, apr_pool_t *p)
 
 /* The sidecar always has something to do: as soon as it has answered one
  * request, the next one goes, and only then is looked after the rest. */
-te_db_err_e te_drain(te_drain_t *d, const char *shards)
+te_db_err_e te_drain(te_drain_t *d, char *shards)
 {
     te_flow_t *f = d->flow;
     te_db_err_e err = TE_DB_OK;
@@ -590,7 +631,7 @@ te_db_err_e te_drain(te_drain_t *d, const char *shards)
             err = forgotten(d);
         }
         apr_pool_clear(d->pool);
-        if (err == TE_DB_OK && goes_on(d)) {
+        if (err == TE_DB_OK && goes_on(d) && !f->ended) {
             err = read_some(d, shards);
         }
         if (err == TE_DB_OK) {

@@ -9,6 +9,8 @@
 #include "transport.h"
 
 #define TE_DRAIN_RETRIES 32
+/* A broker that works does not take that long. */
+#define TE_DRAIN_IN_VAIN apr_time_from_sec(1)
 
 typedef struct te_flow_t te_flow_t;
 
@@ -44,7 +46,11 @@ void te_drain_forget_due(te_drain_t *drain);
 /* Publish until nothing is due in the shards held, the transport does not
  * work, or the process stops. Order of a stream: an event is sent only after
  * the one before it was accepted. Any database error: the caller closes the
- * connection. */
-te_db_err_e te_drain(te_drain_t *drain, const char *shards);
+ * connection.
+ *
+ * Where the breaker doubts the transport it is one event, and only its shard
+ * is kept meanwhile: another node's transport may work.
+ * @param shards  those held; then, those still held */
+te_db_err_e te_drain(te_drain_t *drain, char *shards);
 
 #endif

@@ -149,11 +149,12 @@ static te_db_err_e publish(te_publisher_t *pub)
 {
     char shards[TE_OUTBOX_SHARDS];
     te_db_err_e err = TE_DB_OK;
-    int held, more = 1, round;
+    int held, doubted, more = 1, round;
 
     for (round = 0; round < 2 && more && !is_stopping(pub)
                     && te_breaker_allows(&pub->breaker, apr_time_now());
          ++round) {
+        doubted = te_breaker_doubts(&pub->breaker);
         apr_pool_clear(pub->round);
         te_db_renew(pub->db, BUDGET);
         err = te_locks_shards(pub->db, shards, &held);
@@ -171,12 +172,28 @@ static te_db_err_e publish(te_publisher_t *pub)
             break;
         }
         tell_held(0);
+        if (te_breaker_doubts(&pub->breaker)) {
+            break;
+        }
+        if (doubted) {
+            round = -1;                 /* one event was that: now the rest */
+        }
         err = te_heads_look(&pub->heads, &more);
         if (err != TE_DB_OK) {
             break;
         }
     }
     return err;
+}
+
+/* A transport that let us wait for nothing held up what was kept for it. Its
+ * next turn comes when another node, whose transport may work, has had one. */
+static void give_way(te_publisher_t *pub, apr_time_t began)
+{
+    if (te_breaker_doubts(&pub->breaker)
+        && apr_time_now() - began > TE_DRAIN_IN_VAIN) {
+        pause_for(pub, LONGEST_SLEEP * 3 / 2);
+    }
 }
 
 /* The child may live on for a while, until its last request is answered. */
@@ -192,6 +209,7 @@ static void tell_end(void)
 static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
 {
     te_publisher_t *pub = data;
+    apr_time_t began;
     te_db_err_e err;
 
     (void)thread;
@@ -199,10 +217,12 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
         te_thread_beat(TE_THREAD_PUBLISHER);
         te_drain_forget_due(&pub->drain);
         if (connection_ready(pub)) {
+            began = apr_time_now();
             err = publish(pub);
             if (err != TE_DB_OK) {
                 drop_connection(pub, err);
             }
+            give_way(pub, began);
         }
         wait_for_bell(pub);
     }

@@ -13,13 +13,22 @@
 
 /* Sent on each new connection: no statement outlives a request's patience,
  * plain read committed, and text forms that timefmt can read. And the one
- * question that comes before all work. */
+ * question that comes before all work.
+ *
+ * The server is told to end the session of a machine that is gone without a
+ * word. By itself it notices after two hours, or, when it is just sending,
+ * after a quarter of one; and till then it keeps what the session has: the
+ * publisher's shards, or, when only the first half of a pipeline has come
+ * through, the rows that this half has written, and no timeout of its own ends
+ * that. */
 static const char session_setup[] =
     "SET statement_timeout = '5s'; SET lock_timeout = '2s';"
     " SET idle_in_transaction_session_timeout = '10s';"
     " SET default_transaction_isolation = 'read committed';"
     " SET client_encoding = 'UTF8'; SET TimeZone = 'UTC';"
     " SET DateStyle = 'ISO, YMD'; SET standard_conforming_strings = on;"
+    " SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 5;"
+    " SET tcp_keepalives_count = 3; SET tcp_user_timeout = '15s';"
     " SELECT taskevents.schema_version()";
 
 static const apr_dbd_driver_t *driver;

@@ -4,6 +4,7 @@
 
 #include "db_internal.h"
 #include "outbox.h"
+#include "outbox_row.h"
 
 /* First half of the two-part advisory keys: "te" and a number of ours, so
  * that other users of the same database do not take our locks. */
@@ -29,6 +30,19 @@ te_db_err_e te_locks_shards(te_db_t *db, char *shards, int *n)
         }
     }
     return TE_DB_OK;
+}
+
+te_db_err_e te_locks_keep_shard(te_db_t *db, apr_pool_t *p, char *shards,
+                                int shard)
+{
+    const char *params[2] = {LOCK_SPACE, NULL};
+    PGresult *r;
+
+    shards[shard] = 0;
+    params[1] = te_outbox_shard_list(p, shards);
+    memset(shards, 0, TE_OUTBOX_SHARDS);
+    shards[shard] = 1;
+    return te_db_run(db, TE_LOCKS_KEEP_SHARD, TE_TX_NONE, params, &r);
 }
 
 te_db_err_e te_locks_try(te_db_t *db, apr_pool_t *p, int number, int *ours)

@@ -15,6 +15,11 @@
  * @param n       how many are */
 te_db_err_e te_locks_shards(te_db_t *db, char *shards, int *n);
 
+/* Release the shards that are ours but one.
+ * @param shards  as te_locks_shards left it; only the one is 1 then */
+te_db_err_e te_locks_keep_shard(te_db_t *db, apr_pool_t *p, char *shards,
+                                int shard);
+
 /* Take one number. Never taken behind a transaction pooler, whose sessions
  * are anybody's.
  * @param ours  0: somebody else has it */

@@ -10,7 +10,7 @@
 
 #define TRACE_LENGTH 55
 
-static const char *shard_list(apr_pool_t *p, const char *shards)
+const char *te_outbox_shard_list(apr_pool_t *p, const char *shards)
 {
     const char *list = "{";
     int i;
@@ -151,7 +151,7 @@ te_db_err_e te_outbox_heads(te_db_t *db, apr_pool_t *p, const char *shards,
     }
     te_db_from_columns(p, columns, 2, params + 5);
 
-    params[0] = shard_list(p, shards);
+    params[0] = te_outbox_shard_list(p, shards);
     params[1] = after_user;
     params[2] = after_topic;
     params[3] = te_db_from_int64(p, streams);
@@ -172,7 +172,7 @@ te_db_err_e te_outbox_tail(te_db_t *db, apr_pool_t *p, const char *shards,
     PGresult *r;
     int i;
 
-    params[0] = shard_list(p, shards);
+    params[0] = te_outbox_shard_list(p, shards);
     params[1] = apr_psprintf(p, "(%" APR_INT64_T_FMT ",0)", block);
     params[2] = te_db_from_int64(p, streams);
     err = te_db_run(db, TE_OUTBOX_TAIL, TE_TX_NONE, params, &r);

@@ -509,6 +509,10 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         " THEN pg_try_advisory_lock($1::int, $2::int) ELSE false END"},
     [TE_LOCKS_RELEASE] = {"te_locks_release", 0,
         "SELECT pg_advisory_unlock_all()"},
+    /* $1 the key $2 the shards that are given back */
+    [TE_LOCKS_KEEP_SHARD] = {"te_locks_keep_shard", 2,
+        "SELECT pg_advisory_unlock($1::int, shard)"
+        " FROM unnest($2::int[]) AS shard"},
     /* $1 the key of the locks $2 seconds of silence $3 the end of the numbers
      * -> those ended. A healthy holder asks something every few seconds. */
     [TE_LOCKS_END_FROZEN] = {"te_locks_end_frozen", 3,

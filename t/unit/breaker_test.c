@@ -51,6 +51,21 @@ START_TEST(a_success_between_failures_starts_the_count_again)
 }
 END_TEST
 
+START_TEST(it_doubts_from_the_first_failure_to_the_next_success)
+{
+    te_breaker_init(&b, 2, 100);
+    ck_assert(!te_breaker_doubts(&b));
+    fail_times(1, 0);
+    ck_assert(te_breaker_doubts(&b));
+    ck_assert_int_eq(b.state, TE_BREAKER_CLOSED);
+    fail_times(1, 0);
+    ck_assert(te_breaker_allows(&b, 100));
+    ck_assert(te_breaker_doubts(&b));
+    te_breaker_succeeded(&b);
+    ck_assert(!te_breaker_doubts(&b));
+}
+END_TEST
+
 START_TEST(after_the_cool_down_it_probes)
 {
     te_breaker_init(&b, 1, 100);
@@ -95,6 +110,7 @@ TCase *breaker_tests(void)
     tcase_add_test(c, it_opens_with_the_nth_failure_in_a_row);
     tcase_add_test(c, one_failure_opens_it_when_that_is_the_limit);
     tcase_add_test(c, a_success_between_failures_starts_the_count_again);
+    tcase_add_test(c, it_doubts_from_the_first_failure_to_the_next_success);
     tcase_add_test(c, after_the_cool_down_it_probes);
     tcase_add_test(c, a_probe_that_works_closes_it);
     tcase_add_test(c, a_probe_that_fails_opens_it_for_another_cool_down);

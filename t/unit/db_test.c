@@ -4,6 +4,8 @@
 
 #include "../../mod_taskevents/base/timefmt.h"
 #include "../../mod_taskevents/store/db_internal.h"
+#include "../../mod_taskevents/store/locks.h"
+#include "../../mod_taskevents/store/outbox.h"
 #include "cases.h"
 #include "database.h"
 
@@ -46,6 +48,9 @@ START_TEST(the_session_is_set_up)
         {"default_transaction_isolation", "read committed"},
         {"standard_conforming_strings", "on"},
         {"application_name", "mod_taskevents"},
+        /* of sessions by TCP, as the tests' own */
+        {"tcp_keepalives_idle", "5"}, {"tcp_keepalives_interval", "5"},
+        {"tcp_keepalives_count", "3"}, {"tcp_user_timeout", "15000"},
     };
     const char *params[1];
     PGresult *r;
@@ -214,6 +219,28 @@ START_TEST(closing_ends_the_session_and_gives_its_locks_back)
     te_db_close(db);
     ck_assert(ends(te_db_from_int64(pool, pid)));
     ck_assert_str_eq(sql("SELECT pg_try_advisory_lock(77004)"), "t");
+}
+END_TEST
+
+START_TEST(all_shards_but_one_are_given_back)
+{
+    te_db_t *other = te_db_standalone(pool, test_settings(1));
+    char ours[TE_OUTBOX_SHARDS], theirs[TE_OUTBOX_SHARDS];
+    int i, n;
+
+    ck_assert_int_eq(te_db_reopen(other, apr_time_from_sec(60)), TE_DB_OK);
+    ck_assert_int_eq(te_locks_shards(db, ours, &n), TE_DB_OK);
+    ck_assert_int_eq(n, TE_OUTBOX_SHARDS);
+    ck_assert_int_eq(te_locks_shards(other, theirs, &n), TE_DB_OK);
+    ck_assert_int_eq(n, 0);
+    ck_assert_int_eq(te_locks_keep_shard(db, pool, ours, 5), TE_DB_OK);
+    ck_assert_int_eq(te_locks_shards(other, theirs, &n), TE_DB_OK);
+    ck_assert_int_eq(n, TE_OUTBOX_SHARDS - 1);
+    for (i = 0; i < TE_OUTBOX_SHARDS; ++i) {
+        ck_assert_int_eq(ours[i], i == 5);
+        ck_assert_int_eq(theirs[i], i != 5);
+    }
+    te_db_close(other);
 }
 END_TEST
 
@@ -451,6 +478,7 @@ TCase *db_tests(void)
     tcase_add_test(c, a_statement_whose_first_run_failed_can_be_run_again);
     tcase_add_test(c, sql_that_cannot_be_prepared_is_a_failure_not_a_hang);
     tcase_add_test(c, closing_ends_the_session_and_gives_its_locks_back);
+    tcase_add_test(c, all_shards_but_one_are_given_back);
     tcase_add_test(c, a_call_that_was_given_up_leaves_no_session);
     tcase_add_test(c, commit_of_a_failed_transaction_is_an_error);
     tcase_add_test(c, a_statement_that_fails_is_not_committed);

@@ -26,8 +26,8 @@ static const char *const no_secrets[] = {
     "WHSEC_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     /* 23 bytes, 65 bytes, another alphabet, padding left out, and blanks */
     "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaQ=",
-    "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+    ("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+     "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
     "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLa_-",
     "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwAA",
     "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw ",

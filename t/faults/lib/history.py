@@ -6,7 +6,7 @@ op      n, do (create patch complete delete read), user, task, title (of a
         create or patch), completes (the patch completes too), status (None:
         no answer came), answer (the task), version (the one a read wants),
         tries, error
-record  topic, partition, offset, key, event; in the order of each partition
+record  topic, partition, offset, at (when Kafka got it), key, event; in the order of each partition
 db      streams {user: {name: last}}, processed [{event_id, user_id,
         position}], tasks [{id, user_id, ...}], series {id: ended}, outbox
         (number of rows), dead_letters [{stage, event_id, user_id, reason}],

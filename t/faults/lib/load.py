@@ -181,8 +181,9 @@ class Writer:
 
 
 class Load:
-    def __init__(self, stack, prefix, directory, seed, users=16, writers=4,
-                 rate=25):
+    def __init__(self, stack, prefix, directory, seed, urls, users=16,
+                 writers=4, rate=25):
+        """Each writer has one of the urls, in turn."""
         tokens = {}
         for i in range(users):
             user = f"{prefix}{i}@x"
@@ -193,8 +194,8 @@ class Load:
         for i in range(writers):
             path = os.path.join(directory, f"ops-{i}.jsonl")
             self.paths.append(path)
-            writer = Writer(f"w{i}", stack.env["TASKEVENTS_URL"], tokens,
-                            seed, rate, path)
+            writer = Writer(f"w{i}", urls[i % len(urls)], tokens, seed, rate,
+                            path)
             self.processes.append(multiprocessing.Process(
                 target=writer.work, args=(self.stop_it,), daemon=True))
         for process in self.processes:

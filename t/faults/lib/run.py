@@ -16,25 +16,36 @@ HTTPD_LOGS = [f"{RUN}/log/{part}.log" for part in ("httpd", "httpd2")]
 
 
 class Run:
-    def __init__(self, name, seed):
+    NODES = ("",)                   # of httpd and its sidecar; the second is 2
+
+    def __init__(self, name, seed, **load):
         self.name, self.seed = name, seed
         self.stack = Stack()
         with open(f"{RUN}/httpd/more.conf", "w", encoding="ascii") as conf:
             conf.write(reminders.CONF)
         self.stack.ctl("httpd", "restart")
+        self.bring_nodes()
         self.prefix = f"{name}-{os.getpid()}-"
         self.directory = f"{RUN}/faults/{name}-{os.getpid()}"
         os.makedirs(self.directory)
         self.log_from = {log: os.path.getsize(log) for log in HTTPD_LOGS
                          if os.path.exists(log)}
         self.began = time.monotonic()
-        self.load = Load(self.stack, self.prefix, self.directory, seed)
+        self.load = Load(self.stack, self.prefix, self.directory, seed,
+                         urls=self.urls(), **load)
 
-    def end_load(self):
+    def bring_nodes(self):
+        """What there is beside httpd and its sidecar."""
+
+    def urls(self):
+        """Where users write."""
+        return [self.stack.env["TASKEVENTS_URL"]]
+
+    def end_load(self, least=100):
         self.lively = self.load.alive()
         self.ops = self.load.stop()
         tap.ok(self.lively and self.load.good, "the users worked to the end")
-        tap.ok(len(self.ops) > 100, f"and did {len(self.ops)} things")
+        tap.ok(len(self.ops) > least, f"and did {len(self.ops)} things")
 
     def settle(self):
         """Also the reminders that are to come soon."""
@@ -73,7 +84,8 @@ class Run:
             return
         tap.note(f"THE SIDECAR NO LONGER DELIVERS: {self.left[1]} events "
                  "wait in Kafka; it is restarted")
-        self.stack.ctl("daprd", "restart")
+        for node in self.NODES:
+            self.stack.ctl(f"daprd{node}", "restart")
         self.settle()
 
     def deliver(self, topic, body):

@@ -110,13 +110,14 @@ class Stack:
         done = subprocess.run(
             ["timeout", "60", "kcat", "-C", "-e", "-q", "-o", "beginning",
              "-b", self.env["TASKEVENTS_BROKERS"], "-t", topic,
-             "-f", r"%p\t%o\t%k\t%s\n"],
+             "-f", r"%p\t%o\t%T\t%k\t%s\n"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
         records = []
         for line in done.stdout.decode().split("\n")[:-1]:
-            partition, offset, key, value = line.split("\t", 3)
+            partition, offset, at, key, value = line.split("\t", 4)
             records.append({"topic": topic, "partition": int(partition),
-                            "offset": int(offset), "key": key,
+                            "offset": int(offset), "at": int(at) / 1000,
+                            "key": key,
                             "event": json.loads(value)})
         return records
 

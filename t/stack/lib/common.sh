@@ -111,8 +111,9 @@ secret() {
 
 port() { sed -n "s/^$1=//p" "$RUN/ports" 2>/dev/null; }
 
-# A loopback connect is answered at once, whichever way.
-port_busy() { (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+# port_busy PORT [ADDRESS]: a connect to this machine is answered at once,
+# whichever way.
+port_busy() { (: <"/dev/tcp/${2:-127.0.0.1}/$1") 2>/dev/null; }
 
 # Below the range that the kernel hands to outgoing connections.
 free_port() {

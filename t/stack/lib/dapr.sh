@@ -44,13 +44,15 @@ go_is_enough() {
 # ---- scheduler: keeps the jobs that fire reminders --------------------------
 
 scheduler_configure() {
-    local AS dir
+    local AS dir hub
     dir=$(dapr_programs)
+    hub=$(address hub)
     [[ -d $RUN/scheduler ]] || mkdir -m 700 "$RUN/scheduler"
     give "$RUN/scheduler"
     as_service "$dir"
     CMD=("${AS[@]}" "$dir/scheduler" --id=dapr-scheduler-server-0
-        --listen-address=127.0.0.1 "--port=$(port scheduler)"
+        "--listen-address=$hub" "--port=$(port scheduler)"
+        "--override-broadcast-host-port=$hub:$(port scheduler)"
         --healthz-listen-address=127.0.0.1 "--healthz-port=$(port scheduler-health)"
         --metrics-listen-address=127.0.0.1 "--metrics-port=$(port scheduler-metrics)"
         "--etcd-data-dir=$RUN/scheduler" "--etcd-client-port=$(port scheduler-etcd)"
@@ -72,7 +74,7 @@ scheduler_ready() {
 daprd_configure() { daprd_configure_as ''; }
 
 daprd_configure_as() { # '' or 2, of the node
-    local AS dir more=()
+    local AS IN dir more=()
     dir=$(dapr_programs)
     mkdir -p "$RUN/components"
     rm -f "$RUN/components/subscriptions.yaml"
@@ -85,13 +87,14 @@ daprd_configure_as() { # '' or 2, of the node
     cp "$ROOT"/k8s/components/{kafka-pubsub,resiliency}.yaml "$RUN/components/"
     cp "$ROOT"/k8s/components/configuration.yaml "$RUN/conf/"
     as_service "$dir"
+    in_node "$1"
     # The app health check makes the sidecar leave the consumer group while
     # httpd is away; without it, what comes meanwhile is tried four times in
     # some seconds and then dead-lettered. /healthz touches no database, so a
     # database that is away does not stop the deliveries.
     PART_ENV+=("TASKEVENTS_BROKERS=$(brokers)"
         "APP_API_TOKEN=$(secret app-token)" "DAPR_API_TOKEN=$(secret dapr-token)")
-    CMD=("${AS[@]}" "$dir/daprd" --app-id=taskevents
+    CMD=("${IN[@]}" "${AS[@]}" "$dir/daprd" --app-id=taskevents
         --app-channel-address=127.0.0.1 "--app-port=$(port "sidecar$1")"
         --enable-app-health-check --app-health-check-path=/healthz
         --app-health-probe-interval=1 --app-health-probe-timeout=500
@@ -101,7 +104,7 @@ daprd_configure_as() { # '' or 2, of the node
         --dapr-internal-grpc-listen-address=127.0.0.1
         "--dapr-internal-grpc-port=$(port "dapr$1-internal")"
         --metrics-listen-address=127.0.0.1 "--metrics-port=$(port "dapr$1-metrics")"
-        "--scheduler-host-address=${TASKEVENTS_SCHEDULER-127.0.0.1:$(port scheduler)}"
+        "--scheduler-host-address=${TASKEVENTS_SCHEDULER-$(address hub):$(port scheduler)}"
         "--config=$RUN/conf/configuration.yaml" "--resources-path=$RUN/components"
         "${more[@]}")
     CONF=("$RUN"/components/*.yaml "$RUN/conf/configuration.yaml")
@@ -111,8 +114,9 @@ daprd_configure_as() { # '' or 2, of the node
 daprd_ready() { daprd_ready_as ''; }
 
 daprd_ready_as() { # '' or 2, of the node
-    local what=healthz
+    local IN what=healthz
+    in_node "$1"
     part_running "httpd$1" || what=healthz/outbound
-    curl -fsS -o /dev/null --max-time 2 \
+    "${IN[@]}" curl -fsS -o /dev/null --max-time 2 \
         "http://127.0.0.1:$(port "dapr$1-http")/v1.0/$what" 2>/dev/null
 }

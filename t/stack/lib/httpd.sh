@@ -1,12 +1,12 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034  # what looks unused is read by the other parts
-# Apache httpd with the module, on two loopback listeners: one for users, one
-# for the sidecar.
+# Apache httpd with the module, on two listeners: one for users, and one for the
+# sidecar, which is always on loopback.
 
 HTTPD_ISSUER=taskevents-dev
 HTTPD_AUDIENCE=taskevents
 
-httpd_url() { printf 'http://127.0.0.1:%s\n' "$(port httpd)"; }
+httpd_url() { printf 'http://%s:%s\n' "$(address node)" "$(port httpd)"; }
 sidecar_url() { printf 'http://127.0.0.1:%s\n' "$(port sidecar)"; }
 
 transport() { cat "$RUN/transport" 2>/dev/null || echo local; }
@@ -17,9 +17,10 @@ httpd_configure() { httpd_configure_as httpd ''; }
 
 # httpd_configure_as NAME N: N is '' or 2, of the node.
 httpd_configure_as() {
-    local AS LIBEXECDIR HTTPD_PORT SIDECAR_PORT DSN TRANSPORT DAPR_URL words=()
+    local AS IN LIBEXECDIR HTTPD_ADDRESS HTTPD_PORT SIDECAR_PORT DSN TRANSPORT DAPR_URL words=()
     local NAME=$1 RUNTIME="$RUN/httpd/run$2" conf="$RUN/httpd/$1.conf"
     LIBEXECDIR=$(apxs -q LIBEXECDIR)
+    HTTPD_ADDRESS=$(address "node$2")
     HTTPD_PORT=$(port "httpd$2")
     SIDECAR_PORT=$(port "sidecar$2")
     DSN=$(db_dsn)
@@ -44,15 +45,23 @@ httpd_configure_as() {
         mapfile -t words <"$RUN/httpd/environment"
     fi
     as_service
-    CMD=("${AS[@]}" env "${words[@]}" "$(httpd_program)" -d "$RUN/httpd" -f "$conf" -D FOREGROUND)
+    in_node "$2"
+    CMD=("${IN[@]}" "${AS[@]}" env "${words[@]}" "$(httpd_program)" -d "$RUN/httpd" -f "$conf" -D FOREGROUND)
     CONF=("$conf" "$RUN/secrets/oidc.conf" "$RUN/httpd/modules/mod_taskevents.so")
 }
 
-httpd_answers() { # PORT
-    curl -fsS -o /dev/null --max-time 2 "http://127.0.0.1:$1/healthz" 2>/dev/null
+httpd_answers() { # PORT [ADDRESS]
+    curl -fsS -o /dev/null --max-time 2 "http://${2:-127.0.0.1}:$1/healthz" 2>/dev/null
 }
 
-httpd_ready() { httpd_answers "$(port httpd)" && httpd_answers "$(port sidecar)"; }
+httpd_ready() { httpd_ready_as ''; }
+
+httpd_ready_as() { # '' or 2, of the node
+    local IN
+    in_node "$1"
+    httpd_answers "$(port "httpd$1")" "$(address "node$1")" &&
+        "${IN[@]}" curl -fsS -o /dev/null --max-time 2 "http://127.0.0.1:$(port "sidecar$1")/healthz" 2>/dev/null
+}
 
 # Graceful: requests in progress are finished by the old children.
 httpd_reload() {

@@ -9,7 +9,7 @@
 external_brokers() { cat "$RUN/brokers" 2>/dev/null; }
 
 brokers() {
-    external_brokers || printf '127.0.0.1:%s\n' "$(port kafka)"
+    external_brokers || printf '%s:%s\n' "$(address hub)" "$(port kafka)"
 }
 
 # What the environment says at `up --dapr`. Our own broker there is no news: it
@@ -60,7 +60,8 @@ kafka_java() { # HEAP
 }
 
 kafka_configure() {
-    local BROKER_PORT CONTROLLER_PORT JAVA
+    local BROKER BROKER_PORT CONTROLLER_PORT JAVA
+    BROKER=$(address hub)
     BROKER_PORT=$(port kafka)
     CONTROLLER_PORT=$(port kafka-controller)
     render "$ROOT/t/stack/kafka/server.properties.in" >"$RUN/conf/kafka.properties"
@@ -85,7 +86,7 @@ kafka_format() {
 
 # A connect first: it is answered at once, where a Kafka client tries for long.
 kafka_ready() {
-    port_busy "$(port kafka)" &&
+    port_busy "$(port kafka)" "$(address hub)" &&
         timeout 3 kcat -L -m 2 -b "$(brokers)" >/dev/null 2>&1
 }
 

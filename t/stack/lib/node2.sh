@@ -16,7 +16,7 @@ httpd2_configure() {
     httpd_configure_as httpd2 2
 }
 
-httpd2_ready() { httpd_answers "$(port httpd2)" && httpd_answers "$(port sidecar2)"; }
+httpd2_ready() { httpd_ready_as 2; }
 
 daprd2_configure() {
     node2_ports

@@ -207,7 +207,7 @@ part_state() {
 
 parts_down() {
     local name
-    for name in daprd2 httpd2 daprd httpd scheduler kafka postgres; do
+    for name in daprd2 httpd2 daprd httpd scheduler kafka postgres net2 net; do
         part_stop "$name"
     done
 }

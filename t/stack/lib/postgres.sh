@@ -4,13 +4,13 @@
 
 # db_dsn [NAME]: how libpq reaches a database of the instance.
 db_dsn() {
-    printf "host=127.0.0.1 port=%s dbname=%s user=taskevents passfile='%s'\n" \
-        "$(port postgres)" "${1:-taskevents}" "$RUN/pgpass"
+    printf "host=%s port=%s dbname=%s user=taskevents passfile='%s'\n" \
+        "$(address hub)" "$(port postgres)" "${1:-taskevents}" "$RUN/pgpass"
 }
 
 # The cluster's own administrator; SQL as arguments or on standard input.
 db_admin() {
-    PGPASSFILE="$RUN/pgpass" psql -XqAt -v ON_ERROR_STOP=1 -h 127.0.0.1 \
+    PGPASSFILE="$RUN/pgpass" psql -XqAt -v ON_ERROR_STOP=1 -h "$(address hub)" \
         -p "$(port postgres)" -U postgres "$@"
 }
 
@@ -28,13 +28,15 @@ db_init() {
         tail -n 15 "$RUN/log/initdb.log" >&2
         die "could not make the database cluster"
     }
+    [[ $(address hub) == 127.0.0.1 ]] ||
+        echo 'host all all samenet scram-sha-256' >>"$RUN/pg/pg_hba.conf"
 }
 
 db_passwords() {
     (
         umask 077
-        printf '127.0.0.1:*:*:postgres:%s\n127.0.0.1:*:*:taskevents:%s\n' \
-            "$(secret pg-admin)" "$(secret pg-taskevents)" >"$RUN/pgpass"
+        printf '%s:*:*:%s:%s\n' "$(address hub)" postgres "$(secret pg-admin)" \
+            "$(address hub)" taskevents "$(secret pg-taskevents)" >"$RUN/pgpass"
     )
     give "$RUN/pgpass"
 }
@@ -43,7 +45,7 @@ postgres_configure() {
     db_init
     remove_stale "$RUN/pg/postmaster.pid"
     cat >"$RUN/conf/postgresql.conf" <<EOF
-listen_addresses = '127.0.0.1'
+listen_addresses = '$(address hub)'
 port = $(port postgres)
 unix_socket_directories = ''
 max_connections = 200
@@ -58,7 +60,7 @@ EOF
 }
 
 postgres_ready() {
-    "$PGBIN/pg_isready" -q -h 127.0.0.1 -p "$(port postgres)" -t 2
+    "$PGBIN/pg_isready" -q -h "$(address hub)" -p "$(port postgres)" -t 2
 }
 
 # Fast: open sessions are ended, nothing is lost.
@@ -78,7 +80,7 @@ EOF
 # libpq reaches the database as that.
 db_service_role() {
     grep -q ':taskevents_httpd:' "$RUN/pgpass" ||
-        printf '127.0.0.1:*:*:taskevents_httpd:%s\n' "$(secret pg-taskevents)" >>"$RUN/pgpass"
+        printf '%s:*:*:taskevents_httpd:%s\n' "$(address hub)" "$(secret pg-taskevents)" >>"$RUN/pgpass"
     db_admin -d "$1" -v owner=taskevents -v role=taskevents_httpd \
         -f "$ROOT/conf/postgresql-role.sql" >/dev/null
     db_admin -d "$1" -c "ALTER ROLE taskevents_httpd PASSWORD '$(secret pg-taskevents)'" >/dev/null
@@ -97,7 +99,7 @@ db_migrate() {
     # sqitch has to know who deploys
     SQITCH_FULLNAME='./dev' SQITCH_EMAIL='dev@localhost' PGPASSFILE="$RUN/pgpass" \
         sqitch deploy --chdir "$ROOT/migrations" --verify \
-        "db:pg://taskevents@127.0.0.1:$(port postgres)/$name" \
+        "db:pg://taskevents@$(address hub):$(port postgres)/$name" \
         </dev/null >"$log" 2>&1 || {
         tail -n 20 "$log" >&2
         die "the migrations failed"
