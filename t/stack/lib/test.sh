@@ -10,7 +10,7 @@ SUITES=(build unit lint migrations events api docs browser k8s sanitize tsan val
 WHOLE=(build unit 'stack|migrations events docs browser dist k8s package upgrade' sanitize api faults)
 # ./dev test all --long: all of them, in their long forms, and what is too long for a
 # change to wait for.
-LONG=("${WHOLE[@]}" lint tsan valgrind coverage fuzz)
+LONG=("${WHOLE[@]}" lint tsan valgrind fuzz)
 
 TEST="$WORK/test"
 
@@ -300,8 +300,11 @@ suite_browser() {
         timeout --foreground 300 python3 "$ROOT/t/browser/status.py"
 }
 
+# The same build counts which lines are reached. With -O0, for a line to be itself.
 sanitized_build() {
-    logged_build "$WORK/build-asan" CC=gcc --enable-sanitize=address,undefined
+    logged_build "$WORK/build-asan" CC=gcc \
+        CFLAGS='-O0 -g --coverage -fprofile-update=atomic' LDFLAGS=--coverage \
+        --enable-sanitize=address,undefined
     export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 }
 
@@ -315,13 +318,18 @@ sanitized_api() {
 suite_sanitize() {
     need_script t/api/run
     sanitized_build
-    test_db unit
-    db_migrate unit
-    make -C "$WORK/build-asan" -s -j2 check || unit_failed "$WORK/build-asan"
+    coverage_begin
+    sanitized_unit
     [[ -z $WHOLE_RUN ]] || return 0
     test_db sanitize
     db_migrate sanitize
     sanitized_api
+}
+
+sanitized_unit() {
+    test_db unit
+    db_migrate unit
+    make -C "$WORK/build-asan" -s -j2 check || unit_failed "$WORK/build-asan"
 }
 
 suite_dist() {
