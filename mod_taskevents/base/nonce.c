@@ -44,7 +44,10 @@ int te_nonce_holds(apr_pool_t *p, const unsigned char *secret,
         return 0;
     }
     made = signed_time(p, secret, seconds, whom);
+    if (made == NULL || !te_text_same_secret(made, nonce)) {
+        return 0;
+    }
+    /* of ours, and so a time that there is: 12 digits may say more */
     since = now - apr_time_from_sec(apr_strtoi64(seconds, NULL, 16));
-    return made != NULL && te_text_same_secret(made, nonce) && since >= 0
-           && since <= TE_NONCE_LIFE;
+    return since >= 0 && since <= TE_NONCE_LIFE;
 }

@@ -36,6 +36,7 @@ TCase *batch_tests(void);
 TCase *chores_tests(void);
 TCase *db_tests(void);
 TCase *db_pool_tests(void);
+TCase *drain_tests(void);
 TCase *group_commit_tests(void);
 TCase *group_commit_away_tests(void);
 TCase *glance_tests(void);

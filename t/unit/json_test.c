@@ -253,6 +253,24 @@ START_TEST(our_writer_says_what_jansson_reads)
 }
 END_TEST
 
+START_TEST(our_writer_escapes_every_control_character)
+{
+    char text[2] = "";
+    te_json_out_t out;
+
+    for (text[0] = 1; text[0] < 0x20; ++text[0]) {
+        te_json_out_start(&out, pool, 1);
+        te_json_put_string(&out, text);
+        ck_assert_str_eq(json_string_value(accepted(te_json_out_end(&out))),
+                         text);
+    }
+    te_json_out_start(&out, pool, 1);
+    te_json_put_string(&out, "\b\f\n\r\t\v");
+    ck_assert_str_eq(te_json_out_end(&out),
+                     "\"\\b\\f\\n\\r\\t\\u000B\"");
+}
+END_TEST
+
 START_TEST(members_that_are_no_strings_have_no_text)
 {
     json_t *o = accepted("{\"s\":\"x\",\"n\":1,\"z\":null}");
@@ -313,6 +331,7 @@ TCase *json_tests(void)
     tcase_add_test(c, text_is_compact_and_keeps_the_order);
     tcase_add_test(c, nasty_strings_come_back);
     tcase_add_test(c, our_writer_says_what_jansson_reads);
+    tcase_add_test(c, our_writer_escapes_every_control_character);
     tcase_add_test(c, members_that_are_no_strings_have_no_text);
     tcase_add_test(c, nothing_is_kept_as_nothing);
     tcase_add_test(c,

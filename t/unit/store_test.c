@@ -168,6 +168,42 @@ START_TEST(a_conninfo_is_checked_without_connecting)
 }
 END_TEST
 
+static const char *option(const char *conninfo, const char *name)
+{
+    PQconninfoOption *options = PQconninfoParse(conninfo, NULL), *o;
+    const char *value = NULL;
+
+    ck_assert_msg(options != NULL, "%s", conninfo);
+    for (o = options; o->keyword != NULL; ++o) {
+        if (strcmp(o->keyword, name) == 0) {
+            value = apr_pstrdup(pool, o->val);
+        }
+    }
+    PQconninfoFree(options);
+    return value;
+}
+
+START_TEST(a_conninfo_is_completed_and_says_what_it_said)
+{
+    const char *out = te_db_conninfo_complete(
+        pool, "host=x password='\\'\\\\ q' connect_timeout=9");
+    ck_assert_str_eq(option(out, "host"), "x");
+    ck_assert_str_eq(option(out, "password"), "'\\ q");
+    ck_assert_str_eq(option(out, "connect_timeout"), "9");
+    ck_assert_str_eq(option(out, "application_name"), "mod_taskevents");
+    ck_assert_ptr_null(option(out, "user"));
+}
+END_TEST
+
+START_TEST(a_password_in_a_conninfo_is_noticed)
+{
+    ck_assert(te_db_conninfo_has_password("host=x password=y"));
+    ck_assert(te_db_conninfo_has_password("postgresql://u:secret@h/d"));
+    ck_assert(te_db_conninfo_has_password("host=x sslpassword=y"));
+    ck_assert(!te_db_conninfo_has_password("host=x passfile=/y user=z"));
+}
+END_TEST
+
 START_TEST(every_error_has_words)
 {
     int err;
@@ -215,6 +251,8 @@ TCase *store_tests(void)
     tcase_add_loop_test(c, no_statement_selects_a_star, 0,
                         TE_STATEMENT_COUNT);
     tcase_add_test(c, a_conninfo_is_checked_without_connecting);
+    tcase_add_test(c, a_conninfo_is_completed_and_says_what_it_said);
+    tcase_add_test(c, a_password_in_a_conninfo_is_noticed);
     tcase_add_test(c, every_error_has_words);
     tcase_add_test(c, a_connection_that_is_not_open_answers_lost);
     return c;

@@ -137,6 +137,21 @@ START_TEST(what_is_older_than_an_hour_is_not_told)
 }
 END_TEST
 
+/* The child that took the earlier step was frozen until after the next one. */
+START_TEST(samples_in_the_wrong_order_make_no_rate)
+{
+    te_trend_point_t *last = &points[TE_TREND_STEPS - 1];
+
+    sample(1, 4);
+    te_metric_add(TE_METRIC_PUBLISHED, "task.created", NULL);
+    sample(0, 3);
+    ck_assert_int_eq(read_at(1), TE_TREND_STEPS - 2);
+    ck_assert(isnan(last->published) && isnan(last->handled));
+    ck_assert_double_eq_tol(last->outbox_events, 4, 0.001);
+    ck_assert_double_eq_tol(last[-1].outbox_events, 3, 0.001);
+}
+END_TEST
+
 TCase *trend_tests(void)
 {
     TCase *tc = unit_case("trend", 10);
@@ -147,5 +162,6 @@ TCase *trend_tests(void)
     tcase_add_test(tc, counts_become_rates_and_times);
     tcase_add_test(tc, a_gap_is_a_gap);
     tcase_add_test(tc, what_is_older_than_an_hour_is_not_told);
+    tcase_add_test(tc, samples_in_the_wrong_order_make_no_rate);
     return tc;
 }

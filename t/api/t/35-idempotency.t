@@ -147,6 +147,7 @@ is request(POST => task_path($w), as => $w, json => { title => 'held' }, headers
 is tasks($w), 2, 'made once';
 
 # the child that has it in hand is killed: nothing is left behind, and the key is free
+ok fresh_children(), 'children that have nothing else in hand';
 hold($w);
 $socket = send_keyed('killed');
 kill KILL => server_children();

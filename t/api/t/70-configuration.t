@@ -16,9 +16,10 @@ is((httpd_try(server_config(), '-t'))[0], 0, 'the module alone, without a direct
 
 TaskEvents::Test::write_file("$dir/token", "a-token\n");
 TaskEvents::Test::write_file("$dir/empty", '');
+TaskEvents::Test::write_file("$dir/three", "a\nb\nc\n");
 for my $line (
     'TaskEventsEngine Off', 'TaskEventsPrefix /a/b-c', 'TaskEventsTransport local',
-    'TaskEventsDaprURL http://127.0.0.1:3500', 'TaskEventsDaprURL https://dapr.example', 'TaskEventsDaprURL http://[::1]:3500',
+    'TaskEventsDaprURL http://127.0.0.1:3500', 'TaskEventsDaprURL https://dapr.example', 'TaskEventsDaprURL http://[::1]:3500', 'TaskEventsDaprURL http://127.0.0.1:3500/',
     "TaskEventsDaprTokenFile $dir/token", "TaskEventsAppTokenFile $dir/token", 'TaskEventsPubsub my-pubsub.v1',
     'TaskEventsTopic tasks prod.tasks', 'TaskEventsTopic reminders r', 'TaskEventsTopic deadletter dead_letters',
     'TaskEventsSource /x', 'TaskEventsSource https://tasks.example/api', 'TaskEventsSource urn:x:y',
@@ -43,6 +44,10 @@ for my $case (
     ['TaskEventsAppTokenFile', "$dir/nothing", qr/file|read/i], ['TaskEventsAppTokenFile', "$dir/empty", qr/empty/i],
     ['TaskEventsReminderLead', '0', qr/1 second to 366 days/], ['TaskEventsReminderLead', '367d', qr/366 days/], ['TaskEventsReminderLead', 'Off', qr/time/],
     ['TaskEventsReminderLate', 'never', qr/Off, or a time/], ['TaskEventsReminderLate', '', qr//], ['TaskEventsJobs', 'Maybe', qr/On|Off/],
+    ['TaskEventsDaprTokenFile', "$dir/three", qr/one token/], ['TaskEventsAppTokenFile', "$dir/three", qr/or two/],
+    ['TaskEventsAlertURL', 'ftp://x', qr/http or https/], ['TaskEventsAlertURL', 'https://user@x/', qr/without user/], ['TaskEventsAlertURL', 'https://x/#y', qr/fragment/],
+    ['TaskEventsAlertSecretFile', "$dir/token", qr/whsec_/],
+    ['TaskEventsRetention', 'letters 5d', qr/history, deadletters, notifications or idempotency/], ['TaskEventsRetention', 'history 1d', qr/8 to 3660 days/],
     ['TaskEventsPubsub', 'a/b', qr//], ['TaskEventsPubsub', '""', qr//],
     ['TaskEventsTopic', 'dead x', qr/tasks.*reminders.*deadletter/], ['TaskEventsTopic', 'tasks', qr//], ['TaskEventsTopic', 'tasks "a b"', qr//],
     ['TaskEventsSource', '"a b"', qr/URI/i], ['TaskEventsSource', '""', qr//],
@@ -69,6 +74,31 @@ for my $case (
 # a password must not be repeated, here or in any log
 (undef, $said) = httpd_try(server_config(lines => qq{$good\nTaskEventsDatabase "host=x nonsense=1 password=hunter2"}), '-t');
 unlike $said, qr/hunter2/, 'a password is not repeated';
+
+(undef, $said) = httpd_try(server_config(lines => qq{$good\nTaskEventsAlertURL "ftp://x/hunter3"}), '-t');
+unlike $said, qr/hunter3/, 'nor an address of alerts, which may hold a secret';
+
+# each of them is fine, and together they are not
+for my $case (
+    ["TaskEventsTopic tasks one\nTaskEventsTopic reminders one", qr/TE0004: TaskEventsTopic names 'one' twice/],
+    ["TaskEventsReminderLead 1h\nTaskEventsReminderLate 1h", qr/TE0016: TaskEventsReminderLate .* must be shorter/],
+) {
+    my ($lines, $what) = @$case;
+    ($status, $said) = httpd_try(server_config(lines => "$good$lines"), '-t');
+    is $status, 1, ($lines =~ s/\n/, /r) . ' stops httpd -t';
+    like $said, $what, '… and is told why';
+}
+
+# what the environment of the sidecar's says, and is no URL
+{
+    my $httpd = TaskEvents::Test::read_file(root() . '/httpd') =~ s/^exec /exec env DAPR_HTTP_ENDPOINT='not a URL' /mr;
+    TaskEvents::Test::write_file("$dir/httpd", $httpd);
+    chmod 0755, "$dir/httpd";
+    local $TaskEvents::Test::httpd = "$dir/httpd";
+    ($status, $said) = httpd_try(server_config(lines => "TaskEventsEngine On\n$database"), '-t');
+    is $status, 1, 'DAPR_HTTP_ENDPOINT that is no URL stops httpd -t';
+    like $said, qr/TE0011: DAPR_HTTP_ENDPOINT .*TaskEventsDaprURL/, '… and is told what to do';
+}
 
 # where they may stand
 for my $directive ('TaskEventsEngine On', $database, 'TaskEventsTransport local', 'TaskEventsPool 1 4 16') {

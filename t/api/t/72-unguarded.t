@@ -39,6 +39,20 @@ for my $case (
 ) {
     is_deeply [said($case->[1])], [], "$case->[0]: nothing to say";
 }
+# the same of the sidecar's routes, and of the token that is to let it in
+for my $case (
+    ['the sidecar\'s routes without its provider', 'Require all granted', 'TaskEventsSidecarToken Off', qr/TE0012[^\n]*Require taskevents-sidecar/, qr/TE0007/],
+    ['by a pattern', 'Require all granted', 'TaskEventsSidecarToken Off', qr/TE0012[^\n]*Require taskevents-sidecar/, qr/TE0007/],
+    ['no app token', 'Require taskevents-sidecar', '', qr/TE0007: no app token/, qr/TE0012/],
+) {
+    my ($name, $require, $more, $wanted, $not) = @$case;
+    my $section = $name eq 'by a pattern' ? 'Location ~' : 'LocationMatch';
+    my ($status, $said) = httpd_try(server_config(lines => ($good =~ s/Transport local/Transport dapr/r) . "TaskEventsDaprURL http://127.0.0.1:1\n$more\n"
+        . qq{<$section "^/(dapr|job|api/events)(/|\$)">\nSetHandler taskevents\n$require\n</} . ($section =~ s/ ~//r) . ">\n"), undef, 10, qr/AH00489/);
+    is $status, 'runs', "$name: it starts all the same" or diag $said;
+    like $said, $wanted, '… and that is said';
+    unlike $said, $not, '… and nothing else';
+}
 # the server under test has such hosts, and said so when it started
 my $log = TaskEvents::Test::read_file(root() . '/t/logs/error_log');
 ok $log =~ /TE0009|TE0006/, 'this server told of its choices';

@@ -32,7 +32,7 @@ our @EXPORT = (qw(
     vhost user root request at_once token basic create task_path is_problem is_number
     db row rows outbox events history wait_for uuid_re time_re seconds_of encode_json_text
     detail_of expect_log may_log log_lines finish escape httpd_try httpd_start server_config
-    server_pid server_children children_of
+    server_pid server_children children_of fresh_children
 ), @TaskEvents::Secrets::EXPORT);
 
 # test names say … and umlauts; all tests are written in UTF-8
@@ -335,6 +335,15 @@ sub seconds_of { return db()->selectrow_array('SELECT extract(epoch FROM ?::time
 sub server_pid { return read_file(root() . '/t/logs/httpd.pid') + 0 }
 sub server_children { return children_of(server_pid()) }
 
+# Others in the place of all children, for a test that kills some: a process that is
+# killed takes along what it has counted of the lines that it reached.
+sub fresh_children
+{
+    my %old = map { $_ => 1 } server_children();
+    kill USR1 => server_pid();
+    return wait_for(sub { my @now = server_children(); @now >= 2 && !grep { $old{$_} } @now }, 30);
+}
+
 # Who is a child of that process now.
 sub children_of
 {
@@ -372,6 +381,7 @@ sub free_port
 }
 
 # httpd_try($config, '-t') or httpd_try($config): (exit status, all it said).
+our $httpd;     # not the one of this server root
 # Without -t the server is started in the foreground; one that does start is
 # stopped after $seconds, or when its log has $enough, and its status is 'runs'.
 sub httpd_try
@@ -386,7 +396,7 @@ sub httpd_try
         open STDERR, '>&', \*STDOUT or die;
         # at its end httpd signals its whole process group
         setpgrp 0, 0;
-        exec root() . '/httpd', '-f', "$dir/httpd.conf", $flag ? $flag : '-DFOREGROUND';
+        exec $httpd // root() . '/httpd', '-f', "$dir/httpd.conf", $flag ? $flag : '-DFOREGROUND';
         exit 127;
     }
     my ($status, $until) = (undef, time + ($seconds // 20));

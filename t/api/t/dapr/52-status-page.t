@@ -189,6 +189,30 @@ is state_of($one)->{state}, 'open', 'none of these did anything';
     is_problem(request(POST => "$at/dead-letters/discard", vhost => 'status', json => {}), 422, 'all of nothing', '#');
 }
 
+# by each name that the server goes by, and no other
+for my $case (['operator.example', 200], ['one.operators.example', 200], ['operators.example', 421], ['127.0.0.1', 200]) {
+    my ($host, $status) = @$case;
+    is request(GET => $at, vhost => 'status', raw => "GET $at HTTP/1.1\r\nHost: $host\r\nConnection: close\r\n\r\n")->{status}, $status, "asked for as $host";
+}
+
+is_page(page('/dead-letters?reason=' . escape('none of ' . user('none'))), 200, 'a filter that finds nothing');
+like page('/dead-letters?reason=' . escape('none of ' . user('none')))->{html}, qr{There are none that this filter finds}, '… says so';
+is_problem(request(GET => "$at/dead-letters/$one?did=nothing", vhost => 'status'), 400, 'what was done is one of a few words', '?did');
+
+# events that are tried again: whose, how often, when and why
+{
+    my $u = user('retries');
+    db()->do(q{INSERT INTO taskevents.outbox (user_id, topic, sequence, event_id, event, attempts, retry_at, last_error)
+        VALUES (?, 'test-held', 1, gen_random_uuid(), '{}', 1001, now() + interval '1 hour', 'a <reason>')}, undef, $u);
+    my ($retry) = grep { $_->{user_id} eq $u } @{ request(GET => $at, vhost => 'status')->{json}{retries} };
+    is $retry->{attempts}, 1001, 'its tries are told';
+    like $retry->{next_at} // $retry->{retry_at} // '', time_re(), '… and when the next one is';
+    my $page = page('');
+    like $page->{html}, qr{Events tried again.*\Q$u\E.*1001.*in \d+ min.*a &lt;reason&gt;}s, '… on the page, too';
+    like $page->{html}, qr{tried again}, '… whose verdict counts them';
+    db()->do('DELETE FROM taskevents.outbox WHERE user_id = ?', undef, $u);
+}
+
 # ---- samples, and forms over a graceful restart
 
 {
