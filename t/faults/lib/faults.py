@@ -16,18 +16,19 @@ def faketime():
     return glob.glob("/usr/lib/*/faketime/libfaketime.so.1")[0]
 
 
-def plan(seed):
+def plan(seed, of_kinds):
     """Endless: (kind, seconds before, seconds that it lasts, a number to
     choose by, a second fault meanwhile or None). Every kind comes once before
     any comes again; the nodes come first, so that each run has them."""
     rng = random.Random(f"faults {seed}")
+    short = sorted(SHORT.keys() & set(of_kinds))
     while True:
-        kinds = sorted(FAULTS)
+        kinds = sorted(of_kinds)
         rng.shuffle(kinds)
         kinds.sort(key=lambda kind: not kind.startswith("node-"))
         for kind in kinds:
             lasts = rng.uniform(0.2, LONGEST.get(kind, 2))
-            also = rng.choice(sorted(SHORT)) if rng.random() < 0.3 else None
+            also = rng.choice(short) if rng.random() < 0.3 else None
             yield kind, rng.uniform(0.5, 3), lasts, rng.random(), also
 
 
@@ -42,8 +43,9 @@ class Injector:
         print(f"# {time.monotonic() - self.began:7.1f} {text}",
               file=sys.stderr, flush=True)
 
-    def run(self, seed, seconds):
-        for kind, before, lasts, choice, also in plan(seed):
+    def run(self, seed, seconds, kinds=None):
+        """Of some kinds, not of all: those of them that are in SHORT, too."""
+        for kind, before, lasts, choice, also in plan(seed, kinds or FAULTS):
             if time.monotonic() - self.began + before > seconds:
                 return
             if kind in LONG and seconds < 300:

@@ -18,9 +18,9 @@ HTTPD_LOGS = [f"{RUN}/log/{part}.log" for part in ("httpd", "httpd2")]
 class Run:
     NODES = ("",)                   # of httpd and its sidecar; the second is 2
 
-    def __init__(self, name, seed, **load):
+    def __init__(self, name, seed, stack=None, **load):
         self.name, self.seed = name, seed
-        self.stack = Stack()
+        self.stack = stack or Stack()
         with open(f"{RUN}/httpd/more.conf", "w", encoding="ascii") as conf:
             conf.write(reminders.CONF)
         self.stack.ctl("httpd", "restart")

@@ -81,8 +81,10 @@ def environment():
 
 
 class Stack:
-    def __init__(self):
-        dev("up", "--dapr")
+    def __init__(self, up=True):
+        """Not up: somebody else has brought it up."""
+        if up:
+            dev("up", "--dapr")
         self.env = environment()
 
     def ctl(self, part, action, **env):

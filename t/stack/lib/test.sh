@@ -7,16 +7,16 @@ SUITES=(build unit lint migrations events api docs browser k8s sanitize tsan val
 # All of them, in the order in which a failure is cheapest. The tests of the
 # stack mostly wait, so those behind the bar run beside them. And the tests of
 # the API run once, with the sanitizers.
-WHOLE=(build unit 'stack|migrations events docs browser dist k8s package upgrade' sanitize api faults)
+WHOLE=(build unit 'stack|lint migrations events docs browser dist k8s package upgrade' sanitize api faults)
 # ./dev test all --long: all of them, in their long forms, and what is too long for a
 # change to wait for.
-LONG=("${WHOLE[@]}" nodes lint tsan valgrind fuzz)
+LONG=("${WHOLE[@]}" nodes tsan valgrind fuzz)
 
 TEST="$WORK/test"
 
 cmd_test() {
     local steps=("${WHOLE[@]}") step rc=0
-    FAULTS_MINUTES=3 FUZZ_MINUTES=2 K8S_LONG='' NODES_ROUNDS=1 WHOLE_RUN=1 LONG_RUN=''
+    FAULTS_MINUTES=3 FUZZ_MINUTES=2 K8S_LONG='' NODES_ROUNDS=1 TSAN_LONG='' WHOLE_RUN=1
     if [[ ${1:-} == all ]]; then
         [[ $# == 1 || "${*:2}" == --long ]] || die "all takes --long, or nothing"
         (($# == 1)) || long_run
@@ -28,7 +28,7 @@ cmd_test() {
     fi
     test_options "${steps[0]}" "$@"
     mkdir -p "$WORK/log" "$TEST"
-    [[ ! "${steps[*]}" =~ (stack|faults|nodes) ]] || need_for_dapr
+    [[ ! "${steps[*]}" =~ (stack|faults|nodes) && -z $TSAN_LONG ]] || need_for_dapr
     install_packages "${PACKAGES_UP[@]}" "${PACKAGES_TEST[@]}"
 
     exec 7>"$WORK/.test-lock"
@@ -50,7 +50,7 @@ cmd_test() {
 
 long_run() {
     steps=("${LONG[@]}")
-    LONG_RUN=1 FAULTS_MINUTES=30 FUZZ_MINUTES=30 NODES_ROUNDS=10 K8S_LONG=1
+    FAULTS_MINUTES=30 FUZZ_MINUTES=30 NODES_ROUNDS=10 K8S_LONG=1 TSAN_LONG=1
     export TASKEVENTS_TEST_LONG=1
 }
 
@@ -102,12 +102,12 @@ run_suites() { # NAME...
 
 test_options() { # SUITE [OPTION...]
     (($# > 1)) || return 0
-    if [[ $* == 'k8s --long' ]]; then
-        K8S_LONG=1
-        return 0
-    fi
+    case $* in
+    'k8s --long') K8S_LONG=1 && return ;;
+    'tsan --long') TSAN_LONG=1 && return ;;
+    esac
     [[ $# == 3 && $1 =~ ^(faults|fuzz)$ && $2 == --minutes && $3 =~ ^[0-9]{1,4}$ ]] ||
-        die "options are: faults --minutes N, fuzz --minutes N, k8s --long"
+        die "options are: faults --minutes N, fuzz --minutes N, k8s --long, tsan --long"
     FAULTS_MINUTES=$3 FUZZ_MINUTES=$3
 }
 
@@ -116,7 +116,7 @@ test_end() {
     local rc=$?
     (
         set +e
-        for RUN in "$TEST"/{db,events,live,upgrade,stack,faults,nodes}; do
+        for RUN in "$TEST"/{db,events,live,upgrade,stack,faults,nodes,tsan}; do
             [[ ! -d $RUN/pid ]] || parts_down
         done
     ) 2>/dev/null
