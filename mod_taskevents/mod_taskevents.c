@@ -379,10 +379,13 @@ static apr_status_t end_child(void *data)
     te_chores_stop(ending->outside_chores);
     if (ending->publisher != NULL) {
         te_publisher_stop(ending->publisher);
-        te_publisher_join(ending->publisher);
     }
+    /* a chore under way still rings the publisher */
     te_chores_join(ending->chores);
     te_chores_join(ending->outside_chores);
+    if (ending->publisher != NULL) {
+        te_publisher_join(ending->publisher);
+    }
     if (!te_db_pool_close(ending->db, CLOSE_WAIT)) {
         te_log(TE_LOG_WARNING, 0, "TE0010", "a request still had a database "
                "connection when the child ended");
