@@ -53,6 +53,7 @@ left = set(processes_of(run.stack.httpd_configuration())) \
     - {parent, *children_of(parent)} | {p for p in last if is_there(p)}
 run.end_load()
 run.settle()
+run.revive()
 
 tap.note(f"restarts: {len(took)} in {sum(took):.0f} s, "
          f"median {statistics.median(took):.2f} s, longest {max(took):.2f} s")
