@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../base/log.h"
+#include "../base/pools.h"
 #include "../store/locks.h"
 #include "frozen.h"
 
@@ -191,7 +192,7 @@ apr_status_t te_chores_start(te_chores_t **out, const te_chore_t *chores,
                              apr_pool_t *p)
 {
     te_chores_t *c = apr_pcalloc(p, sizeof *c);
-    apr_status_t rv = apr_pool_create_unmanaged_ex(&c->pool, NULL, NULL);
+    apr_status_t rv = te_pool_create(&c->pool);
 
     if (rv != APR_SUCCESS) {
         return rv;

@@ -10,6 +10,7 @@
 #include "../base/children.h"
 #include "../base/log.h"
 #include "../base/metrics.h"
+#include "../base/pools.h"
 #include "../store/locks.h"
 #include "../store/outbox.h"
 #include "breaker.h"
@@ -241,7 +242,7 @@ apr_status_t te_publisher_start(te_publisher_t **out,
 
     pub->settings = settings;
     pub->seed = (unsigned int)(apr_time_now() ^ ((apr_time_t)getpid() << 20));
-    rv = apr_pool_create_unmanaged_ex(&pub->pool, NULL, NULL);
+    rv = te_pool_create(&pub->pool);
     if (rv != APR_SUCCESS) {
         return rv;
     }

@@ -6,6 +6,7 @@
 
 #include "../base/log.h"
 #include "../base/metrics.h"
+#include "../base/pools.h"
 
 #define IDLE_CONNECTION_TTL apr_time_from_sec(300)
 #define PROBE_PATIENCE apr_time_from_msec(500)
@@ -31,7 +32,7 @@ static apr_status_t make_place(void **resource, void *params,
     apr_status_t rv;
 
     (void)unused;
-    rv = apr_pool_create_unmanaged_ex(&own, NULL, NULL);
+    rv = te_pool_create(&own);
     if (rv != APR_SUCCESS) {
         return rv;
     }
@@ -71,7 +72,7 @@ apr_status_t te_db_pool_create(te_db_pool_t **out,
     pool->settings = *settings;
     /* of its own allocator: the reslist allocates in whichever thread comes
      * by */
-    rv = apr_pool_create_unmanaged_ex(&pool->pool, NULL, NULL);
+    rv = te_pool_create(&pool->pool);
     if (rv != APR_SUCCESS) {
         return rv;
     }

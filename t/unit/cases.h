@@ -18,6 +18,7 @@ TCase *log_tests(void);
 TCase *flood_tests(void);
 TCase *metrics_tests(void);
 TCase *nonce_tests(void);
+TCase *pools_tests(void);
 TCase *recurrence_tests(void);
 TCase *store_tests(void);
 TCase *task_json_tests(void);

@@ -9,7 +9,7 @@ int main(void)
         timefmt_tests, text_tests, json_tests, uuid_tests, log_tests,
         flood_tests,
         webhook_tests, lines_tests,
-        metrics_tests, trend_tests, html_tests, nonce_tests,
+        metrics_tests, trend_tests, html_tests, nonce_tests, pools_tests,
         fault_tests, task_read_tests, task_patch_tests, task_json_tests,
         event_tests,
         recurrence_tests, breaker_tests, bulk_tests, backoff_tests, store_tests,

@@ -7,7 +7,8 @@ import sys
 import time
 from collections import Counter
 
-from stack import RUN, children_of, eventually, is_there, send, tree_of
+from stack import RUN, children_of, eventually, is_there, send, \
+    threads_of, tree_of
 
 EXIT_WITHIN = 5.0       # seconds, a child of httpd that is told to end
 
@@ -16,19 +17,19 @@ def faketime():
     return glob.glob("/usr/lib/*/faketime/libfaketime.so.1")[0]
 
 
-def plan(seed, of_kinds):
+def plan(seed, kinds):
     """Endless: (kind, seconds before, seconds that it lasts, a number to
     choose by, a second fault meanwhile or None). Every kind comes once before
     any comes again; the nodes come first, so that each run has them."""
     rng = random.Random(f"faults {seed}")
-    short = sorted(SHORT.keys() & set(of_kinds))
+    short = sorted(set(SHORT) & set(kinds))
     while True:
-        kinds = sorted(of_kinds)
+        kinds = sorted(kinds)
         rng.shuffle(kinds)
         kinds.sort(key=lambda kind: not kind.startswith("node-"))
         for kind in kinds:
             lasts = rng.uniform(0.2, LONGEST.get(kind, 2))
-            also = rng.choice(short) if rng.random() < 0.3 else None
+            also = rng.choice(short) if rng.random() < 0.3 and short else None
             yield kind, rng.uniform(0.5, 3), lasts, rng.random(), also
 
 
@@ -44,9 +45,11 @@ class Injector:
               file=sys.stderr, flush=True)
 
     def run(self, seed, seconds, kinds=None):
-        """Of some kinds, not of all: those of them that are in SHORT, too."""
-        for kind, before, lasts, choice, also in plan(seed, kinds or FAULTS):
-            if time.monotonic() - self.began + before > seconds:
+        """Of these kinds, or of all."""
+        end = time.monotonic() + seconds
+        for kind, before, lasts, choice, also in plan(seed, kinds or
+                                                      set(FAULTS)):
+            if time.monotonic() + before > end:
                 return
             if kind in LONG and seconds < 300:
                 continue
@@ -110,15 +113,16 @@ class Injector:
     def clock(self, lasts, choice, _also):
         """The clock of httpd is an hour off; PostgreSQL's counts."""
         self.stack.ctl("httpd", "stop")
-        with open(f"{RUN}/httpd/environment", "w", encoding="ascii") as words:
-            words.write(f"LD_PRELOAD={faketime()}\n"
-                        f"FAKETIME={'+1h' if choice < 0.5 else '-1h'}\n")
+        was = self.stack.httpd_environment("")
+        self.stack.httpd_environment(
+            f"{was}LD_PRELOAD={faketime()}\n"
+            f"FAKETIME={'+1h' if choice < 0.5 else '-1h'}\n")
         try:
             self.stack.ctl("httpd", "start")
             time.sleep(1 + lasts)
             self.stack.ctl("httpd", "stop")
         finally:
-            os.remove(f"{RUN}/httpd/environment")
+            self.stack.httpd_environment(was)
         self.stack.ctl("httpd", "start")
 
     def database_due(self, _lasts, _choice, _also):
@@ -198,6 +202,8 @@ class Injector:
         gone = eventually(15, lambda: not any(map(is_there, children)), 0.05)
         took = time.monotonic() - began
         self.say(f"{kind}: the old children ended in {took:.1f} s")
+        for pid in filter(is_there, children) if not gone else ():
+            self.say(threads_of(pid))
         if lasts > 0:
             self.endings.append((kind, took))
         return gone
@@ -246,6 +252,9 @@ LONGEST = {f"{part}-pause": 8 for part in ("httpd", "httpd-child", "daprd",
                                            "kafka", "postgres")}
 LONGEST |= {"postgres-kill": 8, "daprd-kill": 4, "httpd-kill": 4,
             "node-leaves": 8, "node-killed": 8}
+# After these httpd's processes are others than before.
+ENDS_HTTPD = {"httpd-kill", "httpd-child-kill", "httpd-parent-kill",
+              "httpd-graceful", "httpd-graceful-stop", "httpd-clock"}
 LONG = ("httpd-child-freeze",)      # only in runs of 5 minutes and more
 FAULTS = {
     "httpd-child-kill": Injector.child_kill,

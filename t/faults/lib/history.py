@@ -2,10 +2,10 @@
 what the database has. One JSON object a line, so that a history can be kept
 and judged again.
 
-op      n, do (create patch complete delete read), user, task, title (of a
-        create or patch), completes (the patch completes too), status (None:
+op      n, do (create patch complete delete read list), user, task, title (of
+        a create or patch), completes (the patch completes too), status (None:
         no answer came), answer (the task), version (the one a read wants),
-        tries, error
+        tries, again (on a new connection, of strict users), error
 record  topic, partition, offset, at (when Kafka got it), key, event; in the order of each partition
 db      streams {user: {name: last}}, processed [{event_id, user_id,
         position}], tasks [{id, user_id, ...}], series {id: ended}, outbox

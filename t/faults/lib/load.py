@@ -1,5 +1,14 @@
 """Users at work: several processes, each with a connection that it keeps,
-each with tasks of its own, all with the same users."""
+each with tasks of its own, all with the same users.
+
+Strict users are those of a service that is only restarted gracefully: no
+request of theirs may fail. Every second of them makes a connection for each
+request. Of the others, a connection that httpd closes in the very moment in
+which they send on it is no failure: it closes what is idle, and clients send
+again on a new one (RFC 9112, 9.3.1). That must not have been half of one: all
+that they send says what to do only once, by a key or a version, and so an
+answer that was lost shows.
+"""
 import http.client
 import json
 import multiprocessing
@@ -12,6 +21,7 @@ from stack import dev
 
 RETRY_FOR = 60      # seconds, of a request that has an Idempotency-Key
 TIMEOUT = 15        # a part is stopped for 8 s at most
+CLOSED = (ConnectionResetError, BrokenPipeError)    # RemoteDisconnected too
 
 
 def soon(rng):
@@ -20,12 +30,18 @@ def soon(rng):
                          time.gmtime(time.time() + rng.randint(1, 15)))
 
 
+class Unheard(Exception):
+    """The connection was closed before the first word of an answer."""
+
+
 class Writer:
-    def __init__(self, name, url, tokens, seed, rate, path):
+    def __init__(self, name, url, tokens, seed, rate, path, strict=False,
+                 keeps=True):
         self.name, self.tokens = name, tokens
         self.users = sorted(tokens)
         self.rng = random.Random(f"{seed} {name}")
-        self.rate, self.n = rate, 0
+        self.rate, self.n, self.again = rate, 0, 0
+        self.strict, self.keeps = strict, keeps
         self.address = urlsplit(url).netloc
         self.connection = None
         self.out = open(path, "a", buffering=1, encoding="utf-8")
@@ -36,28 +52,49 @@ class Writer:
 
     def request(self, user, method, path, body=None, headers=()):
         """Status, body and error; the status is None when no answer came."""
-        send = {"Authorization": f"Bearer {self.tokens[user]}"}
-        send.update(headers)
+        words = {"Authorization": f"Bearer {self.tokens[user]}"}
+        words.update(headers)
         if body is not None:
-            send["Content-Type"] = "application/json"
-            body = json.dumps(body)
+            words["Content-Type"] = "application/json"
+        reused = self.connection is not None
         try:
-            if self.connection is None:
-                self.connection = http.client.HTTPConnection(
-                    self.address, timeout=TIMEOUT)
-            self.connection.request(method, f"/api/{quote(user)}/{path}",
-                                    body, send)
-            answer = self.connection.getresponse()
+            answer = self.send(method, f"/api/{quote(user)}/{path}",
+                               body and json.dumps(body), words)
             text = answer.read()
+            if not self.keeps:
+                self.close()
+            if self.strict and answer.getheader("Idempotent-Replayed"):
+                return None, None, "the first answer was lost"
             return answer.status, json.loads(text) if text else None, None
+        except Unheard as error:
+            self.close()
+            if self.strict and reused:
+                self.again += 1
+                return self.request(user, method, path, body, headers)
+            return None, None, repr(error.__cause__)
         except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            return None, None, repr(error)
+
+    def send(self, method, path, body, headers):
+        if self.connection is None:
+            self.connection = http.client.HTTPConnection(self.address,
+                                                         timeout=TIMEOUT)
+        try:
+            self.connection.request(method, path, body, headers)
+            return self.connection.getresponse()
+        except CLOSED as error:
+            raise Unheard from error
+
+    def close(self):
+        if self.connection:
             self.connection.close()
             self.connection = None
-            return None, None, repr(error)
 
     def write(self, op, method, path, body=None, headers=(), key=None):
         """One operation; with a key, again until its outcome is known."""
         self.n += 1
+        again = self.again
         op = {"n": f"{self.name}-{self.n}", "task": None, "title": None,
               "completes": False, "version": None, **op}
         headers = dict(headers)
@@ -76,15 +113,20 @@ class Writer:
         good = status is not None and status < 300
         if status is not None and not good:
             error = json.dumps(answer)[:200]
-        if good and op["task"] is None:
+        if good and op["do"] == "create":
             op["task"] = answer["id"]
         op.update(status=status, tries=tries, error=error,
-                  answer=answer if good else None, began=round(began, 3),
+                  again=self.again - again,
+                  answer=answer if good and op["do"] != "list" else None,
+                  began=round(began, 3),
                   seconds=round(time.time() - began, 3))
         self.out.write(json.dumps(op) + "\n")
         if unsure:
             time.sleep(0.2)
         return answer if good else None, good
+
+    def has_key(self):
+        return self.strict or self.rng.random() < 0.4
 
     # ---- what users do -----------------------------------------------------
 
@@ -100,7 +142,7 @@ class Writer:
             body["due_date"] = soon(self.rng)
         task, good = self.write(
             {"do": "create", "user": user, "title": body["title"]},
-            "POST", "tasks", body, key=self.rng.random() < 0.4)
+            "POST", "tasks", body, key=self.has_key())
         if good:
             self.tasks[task["id"]] = task
             if task["series_id"]:
@@ -131,7 +173,7 @@ class Writer:
         elif self.rng.random() < 0.3 and not task["series_id"]:
             body["due_date"] = self.rng.choice([None, soon(self.rng)])
         headers = {}
-        if self.rng.random() < 0.5:
+        if self.strict or self.rng.random() < 0.5:
             headers["If-Match"] = f'"{task["version"]}"'
         self.change("patch", task, "PATCH", "", body, headers=headers,
                     completes=completes)
@@ -143,9 +185,9 @@ class Writer:
 
     def adopt(self, user):
         """Go on with the occurrences that came of our completions."""
-        _, found, _ = self.request(user, "GET",
-                                   "tasks?completed=false&limit=200")
-        for task in found if isinstance(found, list) else ():
+        found, good = self.write({"do": "list", "user": user}, "GET",
+                                 "tasks?completed=false&limit=200")
+        for task in found if good else ():
             if task["series_id"] in self.series and task["occurrence"] > 1:
                 self.tasks.setdefault(task["id"], task)
 
@@ -161,7 +203,7 @@ class Writer:
             self.patch(task)
         elif chance < 0.7 and not task["completed"]:
             self.change("complete", task, "POST", "/complete",
-                        key=self.rng.random() < 0.4)
+                        key=self.has_key())
         elif 0.7 <= chance < 0.8:
             self.change("delete", task, "DELETE", "")
         elif chance < 0.92:
@@ -175,14 +217,13 @@ class Writer:
             self.step()
             due = max(due + 1 / self.rate, time.monotonic() - 0.2)
             time.sleep(max(0, due - time.monotonic()))
-            if self.n % 300 == 299 and self.connection:
-                self.connection.close()     # others come and go
-                self.connection = None
+            if self.n % 300 == 299:
+                self.close()                # others come and go
 
 
 class Load:
     def __init__(self, stack, prefix, directory, seed, urls, users=16,
-                 writers=4, rate=25):
+                 writers=4, rate=25, strict=False, name="w"):
         """Each writer has one of the urls, in turn."""
         tokens = {}
         for i in range(users):
@@ -192,10 +233,11 @@ class Load:
         self.stop_it = multiprocessing.Event()
         self.paths, self.processes = [], []
         for i in range(writers):
-            path = os.path.join(directory, f"ops-{i}.jsonl")
+            path = os.path.join(directory, f"ops-{name}{i}.jsonl")
             self.paths.append(path)
-            writer = Writer(f"w{i}", urls[i % len(urls)], tokens, seed, rate,
-                            path)
+            writer = Writer(f"{name}{i}", urls[i % len(urls)], tokens,
+                            seed, rate, path, strict,
+                            keeps=not strict or i % 2 == 0)
             self.processes.append(multiprocessing.Process(
                 target=writer.work, args=(self.stop_it,), daemon=True))
         for process in self.processes:

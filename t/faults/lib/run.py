@@ -1,11 +1,14 @@
 """A run: users at work, perhaps faults, then everything there is to know."""
 import http.client
+import json
 import os
+import random
 import re
 import time
 from urllib.parse import urlsplit
 
 from checker import TOPICS, Checker
+from faults import EXIT_WITHIN
 from history import History
 from load import Load
 from stack import RUN, Stack
@@ -18,12 +21,17 @@ HTTPD_LOGS = [f"{RUN}/log/{part}.log" for part in ("httpd", "httpd2")]
 class Run:
     NODES = ("",)                   # of httpd and its sidecar; the second is 2
 
-    def __init__(self, name, seed, stack=None, **load):
+    def __init__(self, name, seed, stack=None, environment="", **load):
         self.name, self.seed = name, seed
         self.stack = stack or Stack()
         with open(f"{RUN}/httpd/more.conf", "w", encoding="ascii") as conf:
             conf.write(reminders.CONF)
-        self.stack.ctl("httpd", "restart")
+        self.stack.httpd_environment(environment)
+        if environment:
+            self.stack.ctl("httpd", "stop")
+            self.stack.ctl("httpd", "start")
+        else:
+            self.stack.ctl("httpd", "restart")
         self.bring_nodes()
         self.prefix = f"{name}-{os.getpid()}-"
         self.directory = f"{RUN}/faults/{name}-{os.getpid()}"
@@ -33,6 +41,21 @@ class Run:
         self.began = time.monotonic()
         self.load = Load(self.stack, self.prefix, self.directory, seed,
                          urls=self.urls(), **load)
+        self.ops = []
+
+    def burst(self, seconds):
+        """Many more users at once, as fast as they can, and a sidecar that
+        stands still for a third of that time."""
+        more = Load(self.stack, f"{self.prefix}burst-", self.directory,
+                    f"{self.seed} burst", urls=self.urls(), name="b",
+                    writers=12, rate=1000)
+        time.sleep(seconds / 3)
+        self.stack.ctl("daprd", "pause")
+        time.sleep(seconds / 3)
+        self.stack.ctl("daprd", "resume")
+        time.sleep(seconds / 3)
+        self.ops += more.stop()
+        tap.ok(more.good, f"a burst of users did {len(self.ops)} things")
 
     def bring_nodes(self):
         """What there is beside httpd and its sidecar."""
@@ -43,7 +66,7 @@ class Run:
 
     def end_load(self, least=100):
         self.lively = self.load.alive()
-        self.ops = self.load.stop()
+        self.ops += self.load.stop()
         tap.ok(self.lively and self.load.good, "the users worked to the end")
         tap.ok(len(self.ops) > least, f"and did {len(self.ops)} things")
 
@@ -88,6 +111,29 @@ class Run:
             self.stack.ctl(f"daprd{node}", "restart")
         self.settle()
 
+    def conclude(self, injector):
+        """The end of a run with faults; all is well again."""
+        time.sleep(3)               # some work meanwhile
+        self.end_load()
+        self.settle()
+        tap.equal(self.left[0], 0, "the outbox is empty at the end")
+        self.redrive()
+        self.revive()
+
+        faults = sum(injector.kinds.values())
+        tap.ok(faults > 0, f"{faults} faults: " + ", ".join(
+            f"{n} {kind}" for kind, n in sorted(injector.kinds.items())))
+        joined = sum(n for kind, n in injector.kinds.items()
+                     if kind.startswith("node-"))
+        tap.ok(self.deliveries_to("httpd2") > 0 or not joined,
+               f"a second node had its share of the deliveries, {joined} "
+               "times")
+        slow = [e for e in injector.endings if e[1] > EXIT_WITHIN]
+        tap.ok(not slow, f"children of httpd end within {EXIT_WITHIN:.0f} s, "
+               f"asked {len(injector.endings)} times", slow)
+        self.judge(disturbed=True)
+        self.check_log(injector.killed, disturbed=True)
+
     def deliver(self, topic, body):
         address = urlsplit(self.stack.env["TASKEVENTS_SIDECAR_URL"]).netloc
         connection = http.client.HTTPConnection(address, timeout=20)
@@ -108,7 +154,7 @@ class Run:
             return sum("POST /api/events/" in line for line in log)
 
     def judge(self, disturbed):
-        history = History()
+        self.history = history = History()
         history.ops = self.ops
         history.records = [r for topic in (*TOPICS, "tasks-dlq")
                            for r in self.stack.records(topic)
@@ -125,6 +171,11 @@ class Run:
                f"{self.directory}\n"
                + "\n".join(map(str, findings[:20])))
         return checker
+
+    def events_size(self):
+        """What Kafka has of them, MB."""
+        return sum(len(json.dumps(record["event"]))
+                   for record in self.history.records) / (1 << 20)
 
     def check_log(self, killed=(), disturbed=False):
         bad = []
@@ -155,3 +206,10 @@ def is_bad(line, killed, disturbed):
 def minutes(default):
     text = os.environ.get("TASKEVENTS_FAULTS_MINUTES", default)
     return float(text)
+
+
+def chosen_seed():
+    seed = os.environ.get("TASKEVENTS_FAULTS_SEED") or \
+        str(random.SystemRandom().randrange(1 << 32))
+    tap.note(f"TASKEVENTS_FAULTS_SEED={seed}")
+    return seed

@@ -1,10 +1,12 @@
 """The real stack: what ./dev runs, what Kafka and the database have."""
+import http.client
 import json
 import os
 import re
 import signal
 import subprocess
 import time
+from urllib.parse import urlsplit
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../.."))
 
@@ -53,12 +55,36 @@ def tree_of(pid):
     return [pid] + [p for child in children_of(pid) for p in tree_of(child)]
 
 
+def processes_of(word):
+    """Those that were started with that word."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as words:
+                if word.encode() in words.read().split(b"\0"):
+                    found.append(int(pid))
+        except OSError:
+            pass
+    return [pid for pid in sorted(found) if is_there(pid)]
+
+
 def is_there(pid):
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
             return stat.read().rsplit(")", 1)[1].split()[0] not in "ZX"
     except OSError:
         return False
+
+
+def threads_of(pid):
+    """Where each of a process stands that should not be there any more."""
+    try:
+        return subprocess.run(
+            ["gdb", "-p", str(pid), "-batch", "-ex",
+             "thread apply all bt 12"], stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False).stdout
+    except FileNotFoundError:
+        return f"{pid} is still there (with gdb this would say where)"
 
 
 def send(name, *pids):
@@ -88,13 +114,52 @@ class Stack:
         self.env = environment()
 
     def ctl(self, part, action, **env):
-        dev("ctl", part, action, **env)
+        """A busy machine may take longer than ./dev waits for a start; what
+        is started goes on, and a second ./dev finds it."""
+        try:
+            dev("ctl", part, action, **env)
+        except RuntimeError:
+            if action != "start":
+                raise
+            dev("ctl", part, action, **env)
 
     def pid(self, part):
         found = re.search(rf"^{part} +\w+ +pid (\d+)", dev("status"), re.M)
         if not found:
             raise RuntimeError(f"{part} does not run")
         return int(found[1])
+
+    @staticmethod
+    def httpd_environment(words):
+        """What the next httpd finds there; returns what it was."""
+        name, was = f"{RUN}/httpd/environment", ""
+        if os.path.exists(name):
+            with open(name, encoding="ascii") as old:
+                was = old.read()
+        with open(name, "w", encoding="ascii") as new:
+            new.write(words)
+        return was
+
+    @staticmethod
+    def httpd_configuration():
+        return f"{RUN}/httpd/httpd.conf"
+
+    def httpd_starts(self):
+        """How often httpd has begun, restarts included; its log says so."""
+        with open(f"{RUN}/log/httpd.log", "rb") as log:
+            return log.read().count(b"resuming normal operations")
+
+    def answers(self):
+        """Whether httpd answers a new connection well."""
+        connection = http.client.HTTPConnection(
+            urlsplit(self.env["TASKEVENTS_URL"]).netloc, timeout=15)
+        try:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
 
     def sql(self, text):
         """The rows, each of them JSON."""
@@ -152,6 +217,13 @@ class Stack:
                 break
             time.sleep(0.5)
         return self.left(prefix)
+
+    def outbox_size(self):
+        """Of the table and its index, MB."""
+        row, = self.sql("SELECT json_build_array("
+                        "pg_table_size('taskevents.outbox') / 1048576.0,"
+                        "pg_indexes_size('taskevents.outbox') / 1048576.0)")
+        return row
 
     def tables(self, prefix):
         mine = f"starts_with(user_id, '{prefix}')"

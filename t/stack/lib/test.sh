@@ -3,14 +3,14 @@
 # The suites of ./dev test.
 
 SUITES=(build unit lint migrations events api docs browser k8s sanitize tsan valgrind coverage dist package
-    upgrade stack faults nodes fuzz)
+    upgrade stack soak faults nodes fuzz)
 # All of them, in the order in which a failure is cheapest. The tests of the
 # stack mostly wait, so those behind the bar run beside them. And the tests of
 # the API run once, with the sanitizers.
-WHOLE=(build unit 'stack|lint migrations events docs browser dist k8s package upgrade' sanitize api faults)
+WHOLE=(build unit 'stack|lint migrations events docs browser dist k8s package upgrade' sanitize api soak)
 # ./dev test all --long: all of them, in their long forms, and what is too long for a
 # change to wait for.
-LONG=("${WHOLE[@]}" nodes tsan valgrind fuzz)
+LONG=("${WHOLE[@]}" faults nodes tsan valgrind fuzz)
 
 TEST="$WORK/test"
 
@@ -28,7 +28,7 @@ cmd_test() {
     fi
     test_options "${steps[0]}" "$@"
     mkdir -p "$WORK/log" "$TEST"
-    [[ ! "${steps[*]}" =~ (stack|faults|nodes) && -z $TSAN_LONG ]] || need_for_dapr
+    [[ ! "${steps[*]}" =~ (stack|soak|faults|nodes) && -z $TSAN_LONG ]] || need_for_dapr
     install_packages "${PACKAGES_UP[@]}" "${PACKAGES_TEST[@]}"
 
     exec 7>"$WORK/.test-lock"
@@ -106,8 +106,8 @@ test_options() { # SUITE [OPTION...]
     'k8s --long') K8S_LONG=1 && return ;;
     'tsan --long') TSAN_LONG=1 && return ;;
     esac
-    [[ $# == 3 && $1 =~ ^(faults|fuzz)$ && $2 == --minutes && $3 =~ ^[0-9]{1,4}$ ]] ||
-        die "options are: faults --minutes N, fuzz --minutes N, k8s --long, tsan --long"
+    [[ $# == 3 && $1 =~ ^(soak|faults|fuzz)$ && $2 == --minutes && $3 =~ ^[0-9]{1,4}$ ]] ||
+        die "options are: --minutes N of soak, faults and fuzz; --long of k8s and tsan"
     FAULTS_MINUTES=$3 FUZZ_MINUTES=$3
 }
 
@@ -365,14 +365,21 @@ suite_stack() {
 
 # The same under load, undisturbed and with parts that die, stop and come back.
 # TASKEVENTS_FAULTS_SEED repeats the faults of a run.
-suite_faults() {
+suite_faults() { under_load checker quiet run; }
+
+# The same with an eye on what httpd's processes take, and 200 graceful restarts.
+suite_soak() { under_load checker watch restarts soak; }
+
+under_load() { # TEST...
+    local tests=("${@/#/t/faults/}")
+    tests=("${tests[@]/%/.t}")
     RUN="$TEST/faults"
     [[ ! -d $RUN/pid ]] || parts_down
     rm -rf "$RUN"
     install_packages python3
     (cd "$ROOT" && TASKEVENTS_RUN="$RUN" TASKEVENTS_FAULTS_MINUTES="$FAULTS_MINUTES" \
-        timeout --foreground $((FAULTS_MINUTES * 60 + 900)) \
-        prove --timer --norc t/faults/*.t) || return
+        timeout --foreground $((FAULTS_MINUTES * 60 + 1200)) \
+        prove --timer --norc "${tests[@]}") || return
     RUN="$TEST/faults" parts_down
 }
 
