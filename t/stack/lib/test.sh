@@ -92,7 +92,7 @@ run_suites() { # NAME...
         ((rc != 0)) || outcome=ok
         # asked for by its name, it has to run
         if ((rc == NOT_HERE)) && [[ -n $WHOLE_RUN ]]; then
-            outcome="SKIPPED, this machine cannot run it:" rc=0
+            outcome="SKIPPED: this machine cannot run it" rc=0
         fi
         printf '%-11s %s (%d s)\n' "$name" "$outcome" $((SECONDS - began)) >>"$WORK/summary"
         ((rc == 0)) || break
