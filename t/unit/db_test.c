@@ -4,6 +4,8 @@
 
 #include "../../mod_taskevents/base/timefmt.h"
 #include "../../mod_taskevents/store/db_internal.h"
+#include "../../mod_taskevents/store/locks.h"
+#include "../../mod_taskevents/store/outbox.h"
 #include "cases.h"
 #include "database.h"
 
@@ -214,6 +216,33 @@ START_TEST(closing_ends_the_session_and_gives_its_locks_back)
     te_db_close(db);
     ck_assert(ends(te_db_from_int64(pool, pid)));
     ck_assert_str_eq(sql("SELECT pg_try_advisory_lock(77004)"), "t");
+}
+END_TEST
+
+START_TEST(who_is_silent_loses_the_locks_and_who_speaks_does_not)
+{
+    te_db_t *other = te_db_standalone(pool, test_settings(1));
+    char shards[TE_OUTBOX_SHARDS];
+    int n, ended;
+
+    ck_assert_int_eq(te_db_reopen(other, apr_time_from_sec(60)), TE_DB_OK);
+    ck_assert_int_eq(te_locks_shards(db, shards, &n), TE_DB_OK);
+    ck_assert_int_eq(n, TE_OUTBOX_SHARDS);
+    ck_assert_int_eq(te_locks_shards(other, shards, &n), TE_DB_OK);
+    ck_assert_int_eq(n, 0);
+    ck_assert_int_eq(te_locks_end_frozen(other, pool, apr_time_from_sec(600),
+                                         &ended), TE_DB_OK);
+    ck_assert_int_eq(ended, 0);
+    sql("SELECT pg_sleep(1.1)");
+    ck_assert_int_eq(te_locks_end_frozen(other, pool, apr_time_from_sec(1),
+                                         &ended), TE_DB_OK);
+    ck_assert_int_eq(ended, 1);
+    do {                        /* the session may end a little later */
+        te_db_renew(other, apr_time_from_sec(60));
+        ck_assert_int_eq(te_locks_shards(other, shards, &n), TE_DB_OK);
+    } while (n == 0);
+    ck_assert_int_ne(te_locks_release(db), TE_DB_OK);
+    te_db_close(other);
 }
 END_TEST
 
@@ -451,6 +480,8 @@ TCase *db_tests(void)
     tcase_add_test(c, a_statement_whose_first_run_failed_can_be_run_again);
     tcase_add_test(c, sql_that_cannot_be_prepared_is_a_failure_not_a_hang);
     tcase_add_test(c, closing_ends_the_session_and_gives_its_locks_back);
+    tcase_add_test(
+        c, who_is_silent_loses_the_locks_and_who_speaks_does_not);
     tcase_add_test(c, a_call_that_was_given_up_leaves_no_session);
     tcase_add_test(c, commit_of_a_failed_transaction_is_an_error);
     tcase_add_test(c, a_statement_that_fails_is_not_committed);
