@@ -16,6 +16,7 @@ for my $case (
     ['another provider', location('/api', 'SetHandler taskevents', 'AuthType Basic', 'AuthName x', 'Require valid-user')],
     ['the provider of the sidecar', location('/api', 'SetHandler taskevents', 'Require taskevents-sidecar')],
     ['the whole server', location('/', 'SetHandler taskevents', 'Require all granted')],
+    ['without quotes', "<Location /api>\nSetHandler taskevents\n</Location>\n"],
     ['with a slash', location('/api/', 'SetHandler taskevents', 'Require all granted')],
     ['in a virtual host', "<VirtualHost *:1>\n" . location('/api', 'SetHandler taskevents', 'Require all granted') . '</VirtualHost>'],
     ['one host of two', "<VirtualHost *:1>\n" . location('/api', 'SetHandler taskevents', $owner) . "</VirtualHost>\n<VirtualHost *:2>\n"

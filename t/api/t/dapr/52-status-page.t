@@ -229,13 +229,13 @@ for my $case (['operator.example', 200], ['one.operators.example', 200], ['opera
 
 is_page(page('/dead-letters?reason=' . escape('none of ' . user('none'))), 200, 'a filter that finds nothing');
 like page('/dead-letters?reason=' . escape('none of ' . user('none')))->{html}, qr{There are none that this filter finds}, '… says so';
-is_problem(request(GET => "$at/dead-letters/$one?did=nothing", vhost => 'status'), 400, 'what was done is one of a few words', '?did');
+is_problem(request(GET => "$at/dead-letters/$one?nothing=1", vhost => 'status'), 400, 'an unknown parameter', '?nothing');
 
 # events that are tried again: whose, how often, when and why
 {
     my $u = user('retries');
     db()->do(q{INSERT INTO taskevents.outbox (user_id, topic, sequence, event_id, event, attempts, retry_at, last_error)
-        VALUES (?, 'test-held', 1, gen_random_uuid(), '{}', 1001, now() + interval '1 hour', 'a <reason>')}, undef, $u);
+        VALUES (?, 'test-held', 1, gen_random_uuid(), '{"time":"2026-01-02T03:04:05Z"}', 1001, now() + interval '1 hour', 'a <reason>')}, undef, $u);
     my ($retry) = grep { $_->{user_id} eq $u } @{ request(GET => $at, vhost => 'status')->{json}{retries} };
     is $retry->{attempts}, 1001, 'its tries are told';
     like $retry->{next_at} // $retry->{retry_at} // '', time_re(), '… and when the next one is';
