@@ -244,6 +244,33 @@ START_TEST(all_shards_but_one_are_given_back)
 }
 END_TEST
 
+START_TEST(who_is_silent_loses_the_locks_and_who_speaks_does_not)
+{
+    te_db_t *other = te_db_standalone(pool, test_settings(1));
+    char shards[TE_OUTBOX_SHARDS];
+    int n, ended;
+
+    ck_assert_int_eq(te_db_reopen(other, apr_time_from_sec(60)), TE_DB_OK);
+    ck_assert_int_eq(te_locks_shards(db, shards, &n), TE_DB_OK);
+    ck_assert_int_eq(n, TE_OUTBOX_SHARDS);
+    ck_assert_int_eq(te_locks_shards(other, shards, &n), TE_DB_OK);
+    ck_assert_int_eq(n, 0);
+    ck_assert_int_eq(te_locks_end_frozen(other, pool, apr_time_from_sec(600),
+                                         &ended), TE_DB_OK);
+    ck_assert_int_eq(ended, 0);
+    sql("SELECT pg_sleep(1.1)");
+    ck_assert_int_eq(te_locks_end_frozen(other, pool, apr_time_from_sec(1),
+                                         &ended), TE_DB_OK);
+    ck_assert_int_eq(ended, 1);
+    do {                        /* the session may end a little later */
+        te_db_renew(other, apr_time_from_sec(60));
+        ck_assert_int_eq(te_locks_shards(other, shards, &n), TE_DB_OK);
+    } while (n == 0);
+    ck_assert_int_ne(te_locks_release(db), TE_DB_OK);
+    te_db_close(other);
+}
+END_TEST
+
 START_TEST(a_call_that_was_given_up_leaves_no_session)
 {
     apr_int64_t pid = 0;
@@ -479,6 +506,8 @@ TCase *db_tests(void)
     tcase_add_test(c, sql_that_cannot_be_prepared_is_a_failure_not_a_hang);
     tcase_add_test(c, closing_ends_the_session_and_gives_its_locks_back);
     tcase_add_test(c, all_shards_but_one_are_given_back);
+    tcase_add_test(
+        c, who_is_silent_loses_the_locks_and_who_speaks_does_not);
     tcase_add_test(c, a_call_that_was_given_up_leaves_no_session);
     tcase_add_test(c, commit_of_a_failed_transaction_is_an_error);
     tcase_add_test(c, a_statement_that_fails_is_not_committed);

@@ -122,6 +122,20 @@ static te_sent_e hold_reminders(const te_sending_t *sending)
                                                          : TE_SENT_ACCEPTED;
 }
 
+static te_sent_e hold_all(const te_sending_t *sending)
+{
+    (void)sending;
+    return TE_SENT_HELD;
+}
+
+static te_sent_e lose_the_database(const te_sending_t *sending)
+{
+    (void)sending;
+    sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE"
+        " datname = current_database() AND pid <> pg_backend_pid()");
+    return TE_SENT_ACCEPTED;
+}
+
 /* --- the drain ---------------------------------------------------------- */
 
 static void open_drain(void)
@@ -358,6 +372,24 @@ START_TEST(a_topic_that_is_not_to_be_had_holds_up_no_other)
 }
 END_TEST
 
+START_TEST(several_topics_may_be_held)
+{
+    int i;
+
+    put("a", "reminders", 1);
+    put("b", "tasks", 1);
+    put("c", "tasks-dlq", 1);
+    answer = hold_all;
+    for (i = 0; i < 3; ++i) {
+        drain_all();
+    }
+    ck_assert_int_eq(times("a:1 reminders"), 1);
+    ck_assert_int_eq(times("b:1 tasks"), 1);
+    ck_assert_int_eq(times("c:1 tasks-dlq"), 1);
+    ck_assert_str_eq(waiting(), "a:1 b:1 c:1");
+}
+END_TEST
+
 START_TEST(a_transport_that_is_away_touches_no_row)
 {
     put("a", "tasks", 2);
@@ -404,6 +436,20 @@ START_TEST(a_database_that_is_lost_ends_it)
 }
 END_TEST
 
+START_TEST(what_is_on_its_way_when_it_is_lost_is_sent_again)
+{
+    sql("INSERT INTO taskevents.outbox (user_id, topic, sequence, event_id,"
+        " event) SELECT 'u' || u, 'tasks', 1, gen_random_uuid(), '{}'"
+        " FROM generate_series(1, 600) AS u");
+    answer = lose_the_database;
+    ck_assert_int_ne(te_drain(&drain, shards), TE_DB_OK);
+    ck_assert_int_eq(te_db_reopen(db, apr_time_from_sec(20)), TE_DB_OK);
+    answer = take;
+    drain_all();
+    ck_assert_str_eq(waiting(), "");
+}
+END_TEST
+
 TCase *drain_tests(void)
 {
     TCase *c = unit_case("drain", 60);
@@ -418,8 +464,10 @@ TCase *drain_tests(void)
         c, one_that_is_refused_is_a_dead_letter_and_its_stream_goes_on);
     tcase_add_test(c, one_that_is_turned_down_alone_has_three_tries);
     tcase_add_test(c, a_topic_that_is_not_to_be_had_holds_up_no_other);
+    tcase_add_test(c, several_topics_may_be_held);
     tcase_add_test(c, a_transport_that_is_away_touches_no_row);
     tcase_add_test(c, who_stops_sends_nothing_more);
     tcase_add_test(c, a_database_that_is_lost_ends_it);
+    tcase_add_test(c, what_is_on_its_way_when_it_is_lost_is_sent_again);
     return c;
 }

@@ -65,8 +65,8 @@ static te_event_outcome_e handled(const char *text)
     return outcome;
 }
 
-/* A completed task of a series of its own, due on 31 January. */
-static te_task_t *completed_task(void)
+/* A completed task of a series of its own. */
+static te_task_t *completed_task_due(apr_time_t due)
 {
     te_task_t *task = apr_pcalloc(pool, sizeof *task);
     te_outgoing_t *event = apr_pcalloc(pool, sizeof *event);
@@ -78,7 +78,7 @@ static te_task_t *completed_task(void)
     task->completed = 1;
     task->priority = TE_PRIORITY_HIGH;
     task->tags = unit_texts("a", "b,\"", NULL);
-    task->due_date = APR_INT64_C(1769850000000000);
+    task->due_date = due;
     task->time_zone = "Europe/Berlin";
     task->recurring_interval = "monthly";
     task->series_id = te_uuid_v4(pool);
@@ -93,6 +93,12 @@ static te_task_t *completed_task(void)
     event->tail = "\"}";
     ck_assert_int_eq(te_tasks_create(db, pool, task, event, 0), TE_DB_OK);
     return task;
+}
+
+/* Due on 31 January. */
+static te_task_t *completed_task(void)
+{
+    return completed_task_due(APR_INT64_C(1769850000000000));
 }
 
 /* An event about a task; its id is new. */
@@ -257,6 +263,40 @@ START_TEST(a_series_of_another_user_is_not_touched)
 }
 END_TEST
 
+START_TEST(a_deleted_task_that_does_not_say_when_was_completed_then)
+{
+    te_task_t *task = completed_task();
+
+    sql("DELETE FROM taskevents.tasks WHERE user_id = '%s'", user);
+    task->completed_at = TE_TIME_NONE;
+    ck_assert_int_eq(handled(event_about(task, TE_TASK_COMPLETED,
+                                         TE_ORIGIN_USER)), TE_EVENT_HANDLED);
+    ck_assert_str_eq(occurrences(), "2 2026-02-28 09:00:00+00");
+}
+END_TEST
+
+START_TEST(a_task_and_series_that_are_not_there_make_none)
+{
+    te_task_t *task = completed_task();
+
+    sql("DELETE FROM taskevents.tasks WHERE user_id = '%s';"
+        " DELETE FROM taskevents.series WHERE user_id = '%s'", user, user);
+    ck_assert_int_eq(handled(event_about(task, TE_TASK_COMPLETED,
+                                         TE_ORIGIN_USER)), TE_EVENT_HANDLED);
+    ck_assert_str_eq(occurrences(), "");
+}
+END_TEST
+
+START_TEST(a_series_ends_with_the_year_9999)
+{
+    te_task_t *task = completed_task_due(APR_INT64_C(253402246800000000));
+
+    ck_assert_int_eq(handled(event_about(task, TE_TASK_COMPLETED,
+                                         TE_ORIGIN_USER)), TE_EVENT_HANDLED);
+    ck_assert_str_eq(occurrences(), "1 9999-12-31 09:00:00+00");
+}
+END_TEST
+
 /* --- what cannot be handled -------------------------------------------- */
 
 static const char *dead_letters(const char *stage)
@@ -386,6 +426,41 @@ START_TEST(an_unknown_type_of_somebody_else_is_ignored)
 }
 END_TEST
 
+/* From the outbox itself, as the local transport hands it over. */
+static te_event_outcome_e handled_row(const char *text)
+{
+    te_outbox_row_t row = {.user_id = user, .topic = "tasks", .sequence = 9};
+    te_event_outcome_e outcome = TE_EVENT_HANDLED;
+    te_delivery_t delivery;
+    int followed;
+
+    row.event_id = te_uuid_v4(pool);
+    sql("INSERT INTO taskevents.outbox (user_id, topic, sequence, event_id,"
+        " event) VALUES ('%s', 'tasks', 9, '%s', '{}')", user, row.event_id);
+    memset(&delivery, 0, sizeof delivery);
+    delivery.bytes = text;
+    delivery.size = strlen(text);
+    delivery.full_size = (apr_off_t)delivery.size;
+    delivery.topic = "tasks";
+    delivery.row = &row;
+    ck_assert_int_eq(te_event_handle(&settings, db_pool, db, pool, &delivery,
+                                     &outcome, &followed), TE_DB_OK);
+    ck_assert_str_eq(sql("SELECT count(*) FROM taskevents.outbox WHERE"
+                         " user_id = '%s' AND sequence = 9", user), "0");
+    return outcome;
+}
+
+START_TEST(a_row_of_the_outbox_goes_whatever_comes_of_it)
+{
+    ck_assert_int_eq(handled_row("{\"specversion\":\"1.0\",\"id\":\"x\","
+                                 "\"source\":\"/else\",\"type\":\"a.b\"}"),
+                     TE_EVENT_IGNORED);
+    ck_assert_int_eq(handled_row("no JSON"), TE_EVENT_KEPT);
+    ck_assert_str_eq(sql("SELECT stage FROM taskevents.dead_letters WHERE"
+                         " user_id = '%s'", user), "malformed");
+}
+END_TEST
+
 /* --- many at once ------------------------------------------------------ */
 
 typedef struct {
@@ -484,6 +559,10 @@ TCase *handling_tests(void)
     tcase_add_test(c, only_events_of_users_make_tasks);
     tcase_add_test(c, a_task_reopened_since_makes_none);
     tcase_add_test(c, a_task_deleted_since_still_makes_the_next);
+    tcase_add_test(
+        c, a_deleted_task_that_does_not_say_when_was_completed_then);
+    tcase_add_test(c, a_task_and_series_that_are_not_there_make_none);
+    tcase_add_test(c, a_series_ends_with_the_year_9999);
     tcase_add_test(c, a_series_that_has_ended_makes_none);
     tcase_add_test(c, a_series_of_another_user_is_not_touched);
     tcase_add_loop_test(c, what_is_malformed_is_kept_as_it_came, 0,
@@ -495,6 +574,7 @@ TCase *handling_tests(void)
     tcase_add_test(c, a_message_that_was_cut_is_kept);
     tcase_add_test(c, a_type_of_a_newer_version_of_ours_is_kept);
     tcase_add_test(c, an_unknown_type_of_somebody_else_is_ignored);
+    tcase_add_test(c, a_row_of_the_outbox_goes_whatever_comes_of_it);
     tcase_add_test(c, sixteen_copies_at_once_have_one_effect);
     tcase_add_test(c, different_events_at_once_leave_a_history_without_a_gap);
     return c;

@@ -131,6 +131,25 @@ START_TEST(without_jobs_none_is_wanted)
 }
 END_TEST
 
+/* One look makes as many as are on their way at once. */
+START_TEST(when_there_may_be_more_the_next_look_is_at_once)
+{
+    int i;
+
+    for (i = 0; i < 17; ++i) {
+        task_with_reminder();
+    }
+    env.again_at = 0;
+    work();
+    ck_assert_int_eq(server_count(sidecar), 16);
+    ck_assert(env.again_at != 0 && env.again_at <= apr_time_now());
+    env.again_at = 0;
+    work();
+    ck_assert_int_eq(server_count(sidecar), 17);
+    ck_assert(env.again_at == 0);
+}
+END_TEST
+
 START_TEST(of_many_in_one_minute_the_first_have_a_job)
 {
     apr_time_t now = apr_time_now();
@@ -213,6 +232,8 @@ TCase *jobs_tests(void)
     tcase_add_loop_test(c, the_job_of_a_cancelled_one_is_taken_back, 0, 2);
     tcase_add_test(c, what_is_due_needs_no_job);
     tcase_add_test(c, without_jobs_none_is_wanted);
+    tcase_add_test(
+        c, when_there_may_be_more_the_next_look_is_at_once);
     tcase_add_test(c, of_many_in_one_minute_the_first_have_a_job);
     tcase_add_test(c, a_scheduler_that_is_away_is_left_alone_and_probed);
     tcase_add_test(c, what_was_decided_during_the_call_stays);

@@ -128,6 +128,21 @@ START_TEST(a_fault_of_the_handler_is_told_and_undoes_all)
 }
 END_TEST
 
+/* The update that closes it finds none that is open. */
+START_TEST(of_a_letter_closed_meanwhile_nothing_is_done)
+{
+    const char *id = te_uuid_v4(pool);
+    apr_int64_t l = letter("deadletter", id, deletion(id));
+
+    replace_statement(TE_LETTER_CLOSE, 4,
+                      "SELECT 1 WHERE length($1::text || $2::text ||"
+                      " $3::text || $4::text) < 0");
+    ck_assert_int_eq(redriven(l).result, TE_REDRIVE_CLOSED);
+    ck_assert_str_eq(sql("SELECT count(*) FROM taskevents.processed_events"
+                         " WHERE event_id = '%s'", id), "0");
+}
+END_TEST
+
 START_TEST(a_letter_that_is_not_there_is_gone)
 {
     ck_assert_int_eq(redriven(APR_INT64_MAX).result, TE_REDRIVE_GONE);
@@ -361,6 +376,7 @@ TCase *letters_tests(void)
     tcase_add_test(tc, an_event_handled_before_closes_its_letter);
     tcase_add_test(tc, what_fails_again_stays_open_and_counts);
     tcase_add_test(tc, a_fault_of_the_handler_is_told_and_undoes_all);
+    tcase_add_test(tc, of_a_letter_closed_meanwhile_nothing_is_done);
     tcase_add_test(tc, a_letter_that_is_not_there_is_gone);
     tcase_add_test(tc, what_was_never_published_goes_out_with_its_number);
     tcase_add_test(tc, given_up_once_more_it_is_open_again_and_told_again);

@@ -108,6 +108,7 @@ for my $query ('q=%', 'q=%2', 'q=%zz', 'q=%00', 'q=a%00b', 'q=%ff', 'q=%c3', 'q=
 }
 finds('%71=garden', 'water the GARDEN');
 finds('priority=%68igh', 'Straße kehren', 'O\'Neil; DROP TABLE');
+is list('%zz=1')->{status}, 400, 'a name that is not encoded';
 is list("q=garden&")->{status}, 200, 'an ampersand at the end';
 
 # they filter one's own tasks

@@ -8,12 +8,13 @@ use TaskEvents::Test;
 my ($port, $stop) = httpd_start(server_config(lines => qq{TaskEventsEngine On
 TaskEventsTransport local
 TaskEventsDatabase "$ENV{TASKEVENTS_TEST_DSN}"}));
+ok wait_for(sub { -s root() . '/try/httpd.pid' }), 'it has started';
 my $parent = TaskEvents::Test::read_file(root() . '/try/httpd.pid') + 0;
 my @children = children_of($parent);
 cmp_ok scalar(@children), '>', 0, 'there are children';
 kill KILL => $parent;
 ok wait_for(sub { !grep { kill 0, $_ } @children }, 30), 'they end by themselves';
-ok IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port, Listen => 1, ReuseAddr => 1), 'and the port is free';
+ok(IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port, Listen => 1, ReuseAddr => 1), 'and the port is free');
 my $log = TaskEvents::Test::read_file(root() . '/try/error_log');
 like $log, qr/TE0020: httpd's parent process $parent was killed/, 'which the log tells';
 unlike $log, qr/exit signal|AddressSanitizer/, '… and nothing worse';

@@ -11,7 +11,7 @@ PACKAGES_UP=(
 )
 # To test it.
 PACKAGES_TEST=(
-    check clang clang-tidy cppcheck debootstrap faketime gcovr iproute2 kcat nftables python3-venv python3-yaml
+    check clang clang-tidy cppcheck debootstrap faketime iproute2 kcat nftables python3-venv python3-yaml
     libapache2-mod-perl2 libclang-rt-14-dev uidmap valgrind xz-utils
 )
 

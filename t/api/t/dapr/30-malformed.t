@@ -107,6 +107,17 @@ cmp_ok $huge->{kept}, '>', 0, 'and its head';
 cmp_ok $huge->{kept}, '<=', 4 << 20, 'and no more';
 is scalar(history($u)), 1, 'keeping a letter handles nothing but the padded event';
 
+# the sidecar goes away in the middle: nothing is kept, and it is asked to come again
+{
+    my $before = row('SELECT count(*) AS n FROM taskevents.dead_letters')->{n};
+    my $socket = TaskEvents::Test::connection('sidecar');
+    print {$socket} "POST /api/events/tasks HTTP/1.1\r\nHost: x\r\ndapr-api-token: " . APP_TOKEN . "\r\nContent-Type: application/cloudevents+json\r\nContent-Length: 1000\r\n\r\n{";
+    shutdown $socket, 1;
+    my $status = TaskEvents::Test::answer($socket, 'POST', 20)->{status};
+    ok $status == 500 || $status == 0, "an event that ends in the middle is not accepted ($status)";
+    is row('SELECT count(*) AS n FROM taskevents.dead_letters')->{n}, $before, '… and no letter';
+}
+
 # each is told once, with a code to search for
 ok log_lines(qr/\[taskevents:alert\].*TE\d+/) > 0, 'at level alert';
 expect_log(qr/\[taskevents:alert\].*TE\d+/, 'the letters kept');

@@ -189,6 +189,38 @@ is state_of($one)->{state}, 'open', 'none of these did anything';
     is_problem(request(POST => "$at/dead-letters/discard", vhost => 'status', json => {}), 422, 'all of nothing', '#');
 }
 
+# more of them than are done at once, and a message of which only the head was kept
+{
+    my $reason = 'more of ' . user('more');
+    db()->do(q{INSERT INTO taskevents.dead_letters (stage, source, event_id, body, body_size, reason, attempts, first_failed_at, last_failed_at)
+        SELECT 'malformed', '/test', ? || n, 'x', 1, ?, 1, now(), now() FROM generate_series(1, 501) AS n}, undef, user('more'), $reason);
+    my $list = page('/dead-letters?state=open&reason=' . escape($reason));
+    my ($done, $left, $after) = (0, 501, undef);
+    for (1 .. 20) {
+        my $a = post('/dead-letters/discard', { nonce => nonce($list), reason => $reason, defined $after ? (after => $after) : () });
+        is_page($a, 200, 'some of 501 are discarded');
+        $done += $1 if $a->{body} =~ m{<h1>(\d+) discarded</h1>};
+        ($left) = map { $_->{n} } rows(q{SELECT count(*) AS n FROM taskevents.dead_letters WHERE reason = ? AND state = 'open'}, $reason);
+        last if !$left;
+        like $a->{body}, qr{There are more.*name="after" value="(\d+)".*Go on}s, '… and there are more, to go on with';
+        ($after) = $a->{body} =~ /name="after" value="(\d+)"/;
+    }
+    is "$done $left", '501 0', 'each once, in the end';
+    my $id = letter(body => 'the head of it');
+    db()->do('UPDATE taskevents.dead_letters SET body_size = 5000000 WHERE id = ?', undef, $id);
+    like page("/dead-letters/$id")->{html}, qr{not JSON, 5\D?000\D?000 bytes, the first 14 kept}, 'a message of which the head was kept says so';
+    db()->do('UPDATE taskevents.dead_letters SET body_size = 14 WHERE id = ?', undef, $id);
+}
+is_page(post("/dead-letters/$one/redrive", { nonce => 'x' }), 403, 'a redrive without proof');
+is_problem(request(POST => "$at/dead-letters/999999999999/$_", vhost => 'status', json => {}), 404, "$_ of none") for qw(redrive discard);
+
+# whatever the section is called
+for my $path ('/slashed', '/patterns') {
+    my $a = request(GET => "$path/dead-letters?format=html", vhost => 'status_sections');
+    is $a->{status}, 200, "below $path";
+    like $a->{body}, qr{action="\Q$path\E/dead-letters|href="\Q$path\E/dead-letters}, '… links lead there';
+}
+
 # by each name that the server goes by, and no other
 for my $case (['operator.example', 200], ['one.operators.example', 200], ['operators.example', 421], ['127.0.0.1', 200]) {
     my ($host, $status) = @$case;
@@ -197,13 +229,13 @@ for my $case (['operator.example', 200], ['one.operators.example', 200], ['opera
 
 is_page(page('/dead-letters?reason=' . escape('none of ' . user('none'))), 200, 'a filter that finds nothing');
 like page('/dead-letters?reason=' . escape('none of ' . user('none')))->{html}, qr{There are none that this filter finds}, '… says so';
-is_problem(request(GET => "$at/dead-letters/$one?did=nothing", vhost => 'status'), 400, 'what was done is one of a few words', '?did');
+is_problem(request(GET => "$at/dead-letters/$one?nothing=1", vhost => 'status'), 400, 'an unknown parameter', '?nothing');
 
 # events that are tried again: whose, how often, when and why
 {
     my $u = user('retries');
     db()->do(q{INSERT INTO taskevents.outbox (user_id, topic, sequence, event_id, event, attempts, retry_at, last_error)
-        VALUES (?, 'test-held', 1, gen_random_uuid(), '{}', 1001, now() + interval '1 hour', 'a <reason>')}, undef, $u);
+        VALUES (?, 'test-held', 1, gen_random_uuid(), '{"time":"2026-01-02T03:04:05Z"}', 1001, now() + interval '1 hour', 'a <reason>')}, undef, $u);
     my ($retry) = grep { $_->{user_id} eq $u } @{ request(GET => $at, vhost => 'status')->{json}{retries} };
     is $retry->{attempts}, 1001, 'its tries are told';
     like $retry->{next_at} // $retry->{retry_at} // '', time_re(), '… and when the next one is';
