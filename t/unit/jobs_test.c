@@ -137,6 +137,7 @@ START_TEST(when_there_may_be_more_the_next_look_is_at_once)
     int i;
 
     for (i = 0; i < 17; ++i) {
+        user = new_user();
         task_with_reminder();
     }
     env.again_at = 0;
