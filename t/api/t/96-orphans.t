@@ -3,6 +3,7 @@ use strict;
 use warnings;
 use utf8;
 use Test::More;
+use Time::HiRes 'sleep';
 use TaskEvents::Test;
 
 my ($port, $stop) = httpd_start(server_config(lines => qq{TaskEventsEngine On
@@ -10,8 +11,10 @@ TaskEventsTransport local
 TaskEventsDatabase "$ENV{TASKEVENTS_TEST_DSN}"}));
 ok wait_for(sub { -s root() . '/try/httpd.pid' }), 'it has started';
 my $parent = TaskEvents::Test::read_file(root() . '/try/httpd.pid') + 0;
+# a child that has begun to publish has begun to look after its parent
+ok wait_for(sub { children_of($parent) >= 2 && TaskEvents::Test::read_file(root() . '/try/error_log') =~ /AH00489/ }, 20), 'there are children';
+sleep 1;
 my @children = children_of($parent);
-cmp_ok scalar(@children), '>', 0, 'there are children';
 kill KILL => $parent;
 ok wait_for(sub { !grep { kill 0, $_ } @children }, 30), 'they end by themselves';
 ok(IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port, Listen => 1, ReuseAddr => 1), 'and the port is free');
