@@ -410,6 +410,8 @@ START_TEST(a_transport_that_is_away_touches_no_row)
     answer = take;
     drain_all();
     ck_assert_int_eq(breaker.state, TE_BREAKER_CLOSED);
+    ck_assert_str_eq(waiting(), "a:2 b:1 b:2");
+    drain_all();
     ck_assert_str_eq(waiting(), "");
 }
 END_TEST
