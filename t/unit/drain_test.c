@@ -192,6 +192,7 @@ static void put(const char *user, const char *topic, int n)
 
 static void drain_all(void)
 {
+    memset(shards, 1, sizeof shards);   /* of which a drain may give back */
     ck_assert_int_eq(te_drain(&drain, shards), TE_DB_OK);
 }
 
