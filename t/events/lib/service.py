@@ -4,6 +4,7 @@ import os
 import random
 import socket
 import threading
+import time
 import uuid
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from psql import psql
 from stack import dev, environment
 
 RUN = f"{random.SystemRandom().randrange(1 << 32):08x}"     # user ids of a run
+IDLE = 2        # seconds; KeepAliveTimeout is 5
 
 
 class Wire:
@@ -19,8 +21,12 @@ class Wire:
     def __init__(self, url):
         self.host, self.port = urlsplit(url).hostname, urlsplit(url).port
         self.socket, self.rest = None, b""
+        self.awaited, self.used = 0, 0      # answers, and when the last came
 
     def open(self):
+        """Anew, if httpd may be about to close what was idle for long."""
+        if self.awaited == 0 and time.monotonic() - self.used > IDLE:
+            self.socket = None
         if self.socket is None:
             self.socket = socket.create_connection((self.host, self.port), 30)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -28,6 +34,7 @@ class Wire:
 
     def send(self, *request):
         self.open()
+        self.awaited += 1
         self.socket.sendall(self.bytes_of(*request))
 
     def bytes_of(self, method, path, headers, body):
@@ -53,6 +60,8 @@ class Wire:
         while len(data) < size:
             data += (self.socket or last).recv(65536)
         self.rest = data[size:]
+        self.awaited -= 1
+        self.used = time.monotonic()
         return int(head[9:12]), data[:size]
 
     def more(self):
