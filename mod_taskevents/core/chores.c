@@ -192,7 +192,7 @@ apr_status_t te_chores_start(te_chores_t **out, const te_chore_t *chores,
                              apr_pool_t *p)
 {
     te_chores_t *c = apr_pcalloc(p, sizeof *c);
-    apr_status_t rv = te_pool_create(&c->pool);
+    apr_status_t rv = te_pool_create(&c->pool, TE_POOL_KEEPS);
 
     if (rv != APR_SUCCESS) {
         return rv;

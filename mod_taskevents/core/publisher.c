@@ -242,7 +242,7 @@ apr_status_t te_publisher_start(te_publisher_t **out,
 
     pub->settings = settings;
     pub->seed = (unsigned int)(apr_time_now() ^ ((apr_time_t)getpid() << 20));
-    rv = te_pool_create(&pub->pool);
+    rv = te_pool_create(&pub->pool, TE_POOL_OF_READS_KEEPS);
     if (rv != APR_SUCCESS) {
         return rv;
     }

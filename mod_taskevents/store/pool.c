@@ -32,7 +32,7 @@ static apr_status_t make_place(void **resource, void *params,
     apr_status_t rv;
 
     (void)unused;
-    rv = te_pool_create(&own);
+    rv = te_pool_create(&own, TE_POOL_KEEPS);
     if (rv != APR_SUCCESS) {
         return rv;
     }
@@ -72,7 +72,7 @@ apr_status_t te_db_pool_create(te_db_pool_t **out,
     pool->settings = *settings;
     /* of its own allocator: the reslist allocates in whichever thread comes
      * by */
-    rv = te_pool_create(&pool->pool);
+    rv = te_pool_create(&pool->pool, TE_POOL_KEEPS);
     if (rv != APR_SUCCESS) {
         return rv;
     }

@@ -227,12 +227,13 @@ static const char events_seen[] =
     "   SET n = k.n + excluded.n)"
     " SELECT v.n FROM v";
 /* Of all events: the table is read once, whatever became of its index. A time
- * is found by its place in the envelope: the event need not be read as JSON. */
+ * is found by its place in the envelope: the event need not be read as JSON.
+ * As it is written there, the earliest time is the least text. */
 #define TIME_MARK "'\"time\":\"'"
 static const char outbox_size[] =
     "SELECT count(*), greatest(0, coalesce(round(extract(epoch FROM"
-    " clock_timestamp() - min(substr(event, strpos(event, " TIME_MARK ") + 8,"
-    " 27))::timestamptz), 3), 0)) FROM taskevents.outbox";
+    " clock_timestamp() - left(min(nullif(split_part(event, " TIME_MARK ", 2),"
+    " '') COLLATE \"C\"), 27)::timestamptz), 3), 0)) FROM taskevents.outbox";
 
 static const te_statement_t statements[TE_STATEMENT_COUNT] = {
     [TE_SCHEMA_VERSION] = {"te_schema_version", 0,

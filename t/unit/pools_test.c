@@ -34,7 +34,7 @@ START_TEST(what_a_pool_needed_once_goes_back_to_the_system)
     apr_pool_t *own, *round;
     apr_size_t before, most, after;
 
-    ck_assert_int_eq(te_pool_create(&own), APR_SUCCESS);
+    ck_assert_int_eq(te_pool_create(&own, TE_POOL_KEEPS), APR_SUCCESS);
     apr_pool_create(&round, own);
     use(round, MEGABYTE);
     apr_pool_clear(round);
