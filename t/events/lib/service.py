@@ -21,12 +21,9 @@ class Wire:
     def __init__(self, url):
         self.host, self.port = urlsplit(url).hostname, urlsplit(url).port
         self.socket, self.rest = None, b""
-        self.awaited, self.used = 0, 0      # answers, and when the last came
+        self.used = 0                       # when the last answer came
 
     def open(self):
-        """Anew, if httpd may be about to close what was idle for long."""
-        if self.awaited == 0 and time.monotonic() - self.used > IDLE:
-            self.socket = None
         if self.socket is None:
             self.socket = socket.create_connection((self.host, self.port), 30)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -34,7 +31,6 @@ class Wire:
 
     def send(self, *request):
         self.open()
-        self.awaited += 1
         self.socket.sendall(self.bytes_of(*request))
 
     def bytes_of(self, method, path, headers, body):
@@ -60,7 +56,6 @@ class Wire:
         while len(data) < size:
             data += (self.socket or last).recv(65536)
         self.rest = data[size:]
-        self.awaited -= 1
         self.used = time.monotonic()
         return int(head[9:12]), data[:size]
 
@@ -71,6 +66,9 @@ class Wire:
         return data
 
     def ask(self, *request):
+        """On a new connection, if httpd may be about to close this one."""
+        if time.monotonic() - self.used > IDLE:
+            self.socket = None
         self.send(*request)
         return self.receive()
 
