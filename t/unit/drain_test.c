@@ -132,7 +132,8 @@ static te_sent_e lose_the_database(const te_sending_t *sending)
 {
     (void)sending;
     sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE"
-        " datname = current_database() AND pid <> pg_backend_pid()");
+        " datname = current_database() AND pid <> pg_backend_pid()"
+        " AND backend_type = 'client backend'");
     return TE_SENT_ACCEPTED;
 }
 
@@ -431,7 +432,8 @@ START_TEST(a_database_that_is_lost_ends_it)
 {
     put("a", "tasks", 200);
     sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE"
-        " datname = current_database() AND pid <> pg_backend_pid()");
+        " datname = current_database() AND pid <> pg_backend_pid()"
+        " AND backend_type = 'client backend'");
     ck_assert_int_ne(te_drain(&drain, shards), TE_DB_OK);
     ck_assert_int_eq(te_db_reopen(db, apr_time_from_sec(20)), TE_DB_OK);
     drain_all();

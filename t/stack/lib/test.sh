@@ -7,10 +7,10 @@ SUITES=(build unit lint migrations events api docs browser k8s sanitize tsan val
 # All of them, in the order in which a failure is cheapest. The tests of the
 # stack mostly wait, so those behind the bar run beside them. And the tests of
 # the API run once, with the sanitizers.
-WHOLE=(build unit 'stack faults|lint migrations events docs browser dist k8s package upgrade' sanitize api coverage)
+WHOLE=(build unit 'stack|migrations events docs browser dist k8s package upgrade' sanitize api faults)
 # ./dev test all --long: all of them, in their long forms, and what is too long for a
 # change to wait for.
-LONG=("${WHOLE[@]}" soak nodes tsan valgrind fuzz)
+LONG=("${WHOLE[@]}" soak nodes lint tsan valgrind coverage fuzz)
 
 TEST="$WORK/test"
 
