@@ -8,7 +8,7 @@ use Time::HiRes qw(sleep time);
 use TaskEvents::Test;
 
 my $CUTS = 1000;
-my $LONGEST = 45;
+my $LONGEST = 120;
 my ($true, $false) = (JSON::PP::true, JSON::PP::false);
 my $me = row('SELECT pg_backend_pid() AS pid')->{pid};
 my $json = JSON::PP->new->canonical;
