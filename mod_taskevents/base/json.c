@@ -174,7 +174,7 @@ static char *reserve(te_json_out_t *out, apr_size_t n)
     return out->text + out->size;
 }
 
-static void put_bytes(te_json_out_t *out, const char *bytes, apr_size_t n)
+void te_json_put_bytes(te_json_out_t *out, const char *bytes, apr_size_t n)
 {
     memcpy(reserve(out, n), bytes, n);
     out->size += n;
@@ -182,7 +182,7 @@ static void put_bytes(te_json_out_t *out, const char *bytes, apr_size_t n)
 
 void te_json_put(te_json_out_t *out, const char *text)
 {
-    put_bytes(out, text, strlen(text));
+    te_json_put_bytes(out, text, strlen(text));
 }
 
 /* The letter behind the backslash; 0: it is written as \u00XX. */
@@ -214,11 +214,11 @@ static void put_escape(te_json_out_t *out, unsigned char c)
                      digits[c & 15]};
 
     if (escape[1] != 0) {
-        put_bytes(out, escape, 2);
+        te_json_put_bytes(out, escape, 2);
         return;
     }
     escape[1] = 'u';
-    put_bytes(out, escape, sizeof escape);
+    te_json_put_bytes(out, escape, sizeof escape);
 }
 
 void te_json_put_string(te_json_out_t *out, const char *text)
@@ -226,21 +226,21 @@ void te_json_put_string(te_json_out_t *out, const char *text)
     const char *plain = text, *s;
 
     if (text == NULL) {
-        put_bytes(out, "null", 4);
+        te_json_put_bytes(out, "null", 4);
         return;
     }
-    put_bytes(out, "\"", 1);
+    te_json_put_bytes(out, "\"", 1);
     for (s = text; *s != '\0'; ++s) {
         unsigned char c = (unsigned char)*s;
 
         if (c < 0x20 || c == '"' || c == '\\') {
-            put_bytes(out, plain, (apr_size_t)(s - plain));
+            te_json_put_bytes(out, plain, (apr_size_t)(s - plain));
             put_escape(out, c);
             plain = s + 1;
         }
     }
-    put_bytes(out, plain, (apr_size_t)(s - plain));
-    put_bytes(out, "\"", 1);
+    te_json_put_bytes(out, plain, (apr_size_t)(s - plain));
+    te_json_put_bytes(out, "\"", 1);
 }
 
 void te_json_put_int(te_json_out_t *out, apr_int64_t value)
@@ -248,7 +248,7 @@ void te_json_put_int(te_json_out_t *out, apr_int64_t value)
     char digits[24];
     int n = apr_snprintf(digits, sizeof digits, "%" APR_INT64_T_FMT, value);
 
-    put_bytes(out, digits, (apr_size_t)n);
+    te_json_put_bytes(out, digits, (apr_size_t)n);
 }
 
 const char *te_json_out_end(te_json_out_t *out)

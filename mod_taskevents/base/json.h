@@ -46,6 +46,7 @@ void te_json_out_start(te_json_out_t *out, apr_pool_t *p, apr_size_t room);
 
 /* Text as it is. */
 void te_json_put(te_json_out_t *out, const char *text);
+void te_json_put_bytes(te_json_out_t *out, const char *text, apr_size_t size);
 
 /* A JSON string of UTF-8 text, or null for NULL. */
 void te_json_put_string(te_json_out_t *out, const char *text);

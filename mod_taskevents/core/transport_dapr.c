@@ -1,6 +1,7 @@
 /* Dapr's bulk publish API: POST /v1.0/publish/bulk/{pubsub}/{topic}. Read in
  * dapr/dapr: pkg/api/http (onBulkPublish): 204 all accepted; 500 with
- * failedEntries: the others were accepted; anything else: nothing is known. */
+ * failedEntries: the others were accepted; anything else: nothing is known.
+ * With metadata.rawPayload an event goes on as it is, here a whole envelope. */
 #include <apr_escape.h>
 #include <apr_hash.h>
 #include <apr_strings.h>
@@ -20,10 +21,15 @@
 #define STOP_GRACE apr_time_from_sec(2)
 
 typedef struct {
+    const char *url;
+    const char *tail;                   /* of an event, with its end */
+} topic_t;
+
+typedef struct {
     te_transport_t base;
     const te_settings_t *settings;
     te_http_client_t *client;
-    const char *urls[TE_TOPIC_COUNT];
+    topic_t topics[TE_TOPIC_COUNT];
     const char *health_url;
     const char *token_header;           /* NULL: no token */
     int strange_answers;                /* in a row */
@@ -31,48 +37,88 @@ typedef struct {
 
 /* One bulk request: some events of one topic. */
 typedef struct {
-    const char *url;
+    const topic_t *topic;
     apr_array_header_t *sendings;       /* of te_sending_t * */
     apr_size_t bytes;
 } bulk_t;
 
-static const char entry_format[] =
-    "%s{\"entryId\":\"%s\",\"contentType\":\"application/cloudevents+json\","
-    "\"metadata\":{\"partitionKey\":\"%s\"},\"event\":";
+/* What an entry has before its id, its user id and its event. An id and a user
+ * id hold nothing that JSON would escape. */
+static const char before_id[] = "{\"entryId\":\"";
+static const char before_user[] =
+    "\",\"contentType\":\"application/cloudevents+json\","
+    "\"metadata\":{\"partitionKey\":\"";
+static const char before_event[] = "\"},\"event\":";
 
-/* Room for one entry beside its event: ids and user ids are short, and hold
- * nothing that JSON would escape. */
+/* Room for these, and for ids of the longest. */
 #define ENTRY_OVERHEAD 320
+
+static const char *past_blanks(const char *text)
+{
+    return text + strspn(text, " \t\r\n");
+}
+
+/* @return the event's bytes up to its last bracket; 0: it is no object */
+static apr_size_t size_of_object(const te_outbox_row_t *row)
+{
+    apr_size_t n = row->event_size;
+
+    while (n > 0 && strchr(" \t\r\n", row->event[n - 1]) != NULL) {
+        --n;
+    }
+    return n > 1 && row->event[n - 1] == '}'
+           && *past_blanks(row->event) == '{' ? n - 1 : 0;
+}
+
+static void put_event(te_json_out_t *out, const te_outbox_row_t *row,
+                      const char *tail)
+{
+    apr_size_t n = size_of_object(row);
+
+    te_json_put_bytes(out, row->event, n);
+    if (past_blanks(past_blanks(row->event) + 1) < row->event + n) {
+        te_json_put(out, ",");          /* behind a member */
+    }
+    te_json_put(out, tail);
+}
 
 static const char *bulk_body(apr_pool_t *p, const bulk_t *bulk,
                              apr_size_t *size)
 {
-    char *body = apr_palloc(p, bulk->bytes + 3), *o = body;
+    te_json_out_t out;
     int i;
 
-    *o++ = '[';
+    te_json_out_start(&out, p, bulk->bytes + 3);
     for (i = 0; i < bulk->sendings->nelts; ++i) {
         const te_outbox_row_t *row =
             APR_ARRAY_IDX(bulk->sendings, i, te_sending_t *)->row;
 
-        o += apr_snprintf(o, ENTRY_OVERHEAD, entry_format, i ? "," : "",
-                          row->event_id, row->user_id);
-        memcpy(o, row->event, row->event_size);
-        o += row->event_size;
-        *o++ = '}';
+        te_json_put(&out, i ? "," : "[");
+        te_json_put(&out, before_id);
+        te_json_put(&out, row->event_id);
+        te_json_put(&out, before_user);
+        te_json_put(&out, row->user_id);
+        te_json_put(&out, before_event);
+        put_event(&out, row, bulk->topic->tail);
+        te_json_put(&out, "}");
     }
-    *o++ = ']';
-    *size = (apr_size_t)(o - body);
-    return body;
+    te_json_put(&out, "]");
+    *size = out.size;
+    return te_json_out_end(&out);
 }
 
-static const char *url_of(dapr_t *dapr, const char *topic)
+static apr_size_t entry_size(const te_outbox_row_t *row, const topic_t *topic)
+{
+    return ENTRY_OVERHEAD + row->event_size + strlen(topic->tail);
+}
+
+static const topic_t *find_topic(const dapr_t *dapr, const char *topic)
 {
     int i;
 
     for (i = 0; i < TE_TOPIC_COUNT; ++i) {
         if (strcmp(topic, dapr->settings->topics[i]) == 0) {
-            return dapr->urls[i];
+            return &dapr->topics[i];
         }
     }
     return NULL;
@@ -82,14 +128,14 @@ static const char *url_of(dapr_t *dapr, const char *topic)
 static bulk_t *bulk_for(dapr_t *dapr, apr_array_header_t *bulks,
                         const te_outbox_row_t *row, apr_pool_t *p)
 {
-    const char *url = url_of(dapr, row->topic);
-    apr_size_t bytes = row->event_size + ENTRY_OVERHEAD;
+    const topic_t *topic = find_topic(dapr, row->topic);
+    apr_size_t bytes = entry_size(row, topic);
     bulk_t *bulk;
     int i;
 
     for (i = bulks->nelts - 1; i >= 0; --i) {
         bulk = &APR_ARRAY_IDX(bulks, i, bulk_t);
-        if (bulk->url == url) {
+        if (bulk->topic == topic) {
             if (bulk->sendings->nelts < dapr->settings->publish_batch
                 && bulk->bytes + bytes <= MAX_REQUEST_BYTES) {
                 bulk->bytes += bytes;
@@ -99,7 +145,7 @@ static bulk_t *bulk_for(dapr_t *dapr, apr_array_header_t *bulks,
         }
     }
     bulk = apr_array_push(bulks);
-    bulk->url = url;
+    bulk->topic = topic;
     bulk->bytes = bytes;
     bulk->sendings = apr_array_make(p, 16, sizeof(te_sending_t *));
     return bulk;
@@ -255,7 +301,7 @@ static void fill(const dapr_t *dapr, const bulk_t *bulk,
     }
     headers[n] = NULL;
     memset(request, 0, sizeof *request);
-    request->url = bulk->url;
+    request->url = bulk->topic->url;
     request->headers = headers;
     request->body = bulk_body(p, bulk, &request->body_size);
 }
@@ -282,14 +328,14 @@ static void send_part(dapr_t *dapr, const bulk_t *whole, int start, int n,
     bulk_t part;
     int i;
 
-    part.url = whole->url;
+    part.topic = whole->topic;
     part.bytes = 0;
     part.sendings = apr_array_make(p, n, sizeof(te_sending_t *));
     for (i = start; i < start + n; ++i) {
         te_sending_t *s = APR_ARRAY_IDX(whole->sendings, i, te_sending_t *);
 
         APR_ARRAY_PUSH(part.sendings, te_sending_t *) = s;
-        part.bytes += s->row->event_size + ENTRY_OVERHEAD;
+        part.bytes += entry_size(s->row, part.topic);
     }
     fill(dapr, &part, &request, headers, p);
     te_http_perform(dapr->client, &request, 1,
@@ -416,9 +462,14 @@ static void *dapr_begin(te_transport_t *transport, te_sending_t *wave, int n,
     begun->pool = p;
     begun->bulks = apr_array_make(p, 8, sizeof(bulk_t));
     for (i = 0; i < n; ++i) {
-        if (url_of(dapr, wave[i].row->topic) == NULL) {
+        if (find_topic(dapr, wave[i].row->topic) == NULL) {
             wave[i].result = TE_SENT_HELD;
             wave[i].error = "TaskEventsTopic no longer names its topic";
+            continue;
+        }
+        if (size_of_object(wave[i].row) == 0) {
+            wave[i].result = TE_SENT_REFUSED;
+            wave[i].error = "it is not a JSON object";
             continue;
         }
         APR_ARRAY_PUSH(bulk_for(dapr, begun->bulks, wave[i].row, p)->sendings,
@@ -464,6 +515,30 @@ static void dapr_stop(te_transport_t *transport)
     te_http_client_stop(((dapr_t *)transport)->client);
 }
 
+/* What the sidecar would write into each envelope after it had taken it apart:
+ * half of what an event costs it. A raw payload is left as it is, so what names
+ * the way that the event goes is written here.
+ * @return the bytes that each event gets */
+static apr_size_t make_topic(const dapr_t *dapr, topic_t *topic,
+                             const char *name, apr_pool_t *p)
+{
+    const te_settings_t *settings = dapr->settings;
+    te_json_out_t tail;
+
+    topic->url = apr_pstrcat(p, settings->dapr_url, "/v1.0/publish/bulk/",
+                             apr_pescape_urlencoded(p, settings->pubsub), "/",
+                             apr_pescape_urlencoded(p, name),
+                             "?metadata.rawPayload=true", NULL);
+    te_json_out_start(&tail, p, 64);
+    te_json_put(&tail, "\"pubsubname\":");
+    te_json_put_string(&tail, settings->pubsub);
+    te_json_put(&tail, ",\"topic\":");
+    te_json_put_string(&tail, name);
+    te_json_put(&tail, "}");
+    topic->tail = te_json_out_end(&tail);
+    return strlen(topic->tail);
+}
+
 apr_status_t te_transport_dapr(te_transport_t **out,
                                const te_settings_t *settings, apr_pool_t *p)
 {
@@ -473,7 +548,6 @@ apr_status_t te_transport_dapr(te_transport_t **out,
     dapr->base.name = "dapr";
     dapr->base.side_by_side = SIDE_BY_SIDE;
     dapr->base.bytes = MAX_REQUEST_BYTES;
-    dapr->base.beside = ENTRY_OVERHEAD;
     dapr->base.begin = dapr_begin;
     dapr->base.wait_for = dapr_wait_for;
     dapr->base.end = dapr_end;
@@ -483,14 +557,13 @@ apr_status_t te_transport_dapr(te_transport_t **out,
     dapr->base.stop = dapr_stop;
     dapr->settings = settings;
     for (i = 0; i < TE_TOPIC_COUNT; ++i) {
-        dapr->urls[i] = apr_pstrcat(p, settings->dapr_url,
-                                    "/v1.0/publish/bulk/",
-                                    apr_pescape_urlencoded(p,
-                                                           settings->pubsub),
-                                    "/",
-                                    apr_pescape_urlencoded(
-                                        p, settings->topics[i]),
-                                    NULL);
+        apr_size_t beside = ENTRY_OVERHEAD
+                            + make_topic(dapr, &dapr->topics[i],
+                                         settings->topics[i], p);
+
+        if (beside > dapr->base.beside) {
+            dapr->base.beside = beside;
+        }
     }
     if (settings->dapr_token != NULL) {
         dapr->token_header = apr_pstrcat(p, "dapr-api-token: ",
