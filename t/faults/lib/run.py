@@ -44,13 +44,18 @@ class Run:
         self.ops = []
 
     def burst(self, seconds):
-        """Many more users at once, as fast as they can, and a sidecar that
-        stands still for a third of that time."""
+        """More users at once than the rest of the run has, so that each of
+        httpd's threads has something to do; a sidecar that stands still for a
+        third of that time, and for a moment PostgreSQL, so that all that may
+        be opened to it is."""
         more = Load(self.stack, f"{self.prefix}burst-", self.directory,
                     f"{self.seed} burst", urls=self.urls(), name="b",
-                    writers=12, rate=1000)
+                    writers=64, rate=10)
         time.sleep(seconds / 3)
         self.stack.ctl("daprd", "pause")
+        self.stack.ctl("postgres", "pause")
+        time.sleep(2)
+        self.stack.ctl("postgres", "resume")
         time.sleep(seconds / 3)
         self.stack.ctl("daprd", "resume")
         time.sleep(seconds / 3)
