@@ -242,7 +242,7 @@ publish_seconds() { # [THEN]
         NR == 2 { print $1 - then[1], $2 - then[2], $3 - then[3], $4 - then[4] }'
 }
 
-publish_drain_bare() { # COUNT
+publish_drain_bare() { # COUNT [QUERY]
     local since seconds used TIMEFORMAT="%U %S"
     part_stop daprd
     bench_sql dapr -F $'\t' -c "SELECT id, user_id, event FROM ($(publish_events "b$SRANDOM-" 1000 "$1")) AS e" \
@@ -250,22 +250,25 @@ publish_drain_bare() { # COUNT
     seconds=$(publish_seconds)
     part_up daprd
     since=$(publish_now)
-    used=$({ time "$RUN/bare" "http://127.0.0.1:$(port dapr-http)/v1.0/publish/bulk/kafka-pubsub/tasks" \
+    used=$({ time "$RUN/bare" "http://127.0.0.1:$(port dapr-http)/v1.0/publish/bulk/kafka-pubsub/tasks${2:-}" \
         "$(secret dapr-token)" "$RUN/events" >/dev/null; } 2>&1 | awk '{ print $1 + $2 }') ||
         die "the bare loop failed"
     printf '%s %s %s\n' "$(publish_rate "$since")" "$(publish_seconds "$seconds")" "$used"
 }
 
-# In turns, and who begins changes: ours bare, bare ours, ours bare, ... A first
-# turn that does not count warms Kafka.
+# The same as we ask, which costs the sidecar half.
+publish_drain_raw() { publish_drain_bare "$1" '?metadata.rawPayload=true'; }
+
+# In turns, and who begins changes. A first turn that does not count warms
+# Kafka.
 publish_drain() {
-    local count=100000 turns=$((rounds < 4 ? 4 : rounds)) round who n rate used order=(bare ours)
+    local count=100000 turns=$((rounds < 4 ? 4 : rounds)) round who n rate used order=(raw bare ours)
     [[ -z $quick ]] || count=20000 turns=1
     DELIVERED='' # or both would measure how fast events are handled
-    : >"$RUN/drain-ours" >"$RUN/drain-bare" >"$RUN/ratios"
+    : >"$RUN/drain-ours" >"$RUN/drain-bare" >"$RUN/drain-raw" >"$RUN/ratios"
     publish_drain_bare 20000 >/dev/null
     for ((round = 1; round <= turns; ++round)); do
-        order=("${order[1]}" "${order[0]}")
+        order=("${order[2]}" "${order[1]}" "${order[0]}")
         for who in "${order[@]}"; do
             read -r n rate used < <("publish_drain_$who" "$count")
             ((n >= count)) || die "$who: $n of $count events are in Kafka"
@@ -281,6 +284,9 @@ publish_drain() {
         "$(publish_column ours 2) + $(publish_column ours 3); $(publish_column ours 4), $(publish_column ours 5)" \
         "loop: $(publish_column bare 6); $(publish_column bare 4), $(publish_column bare 5)" \
         "ratios: $(sort -n "$RUN/ratios" | paste -sd ' ')"
+    publish_row "the same, against that loop with raw payloads as ours" "$(publish_column ours 1)/s" \
+        "$(publish_column raw 1)/s; sidecar $(publish_column raw 4)" \
+        "$(publish_ratio "$(publish_column ours 1)" "$(publish_column raw 1)")"
 }
 
 publish_column() { cut -d ' ' -f "$2" "$RUN/drain-$1" | publish_median; } # WHO COLUMN
