@@ -21,13 +21,14 @@ write_file("$dir/$FILE", map { "$_\n" } @lines);
 sub report
 {
     my ($reasons, %count) = @_;
+    my $options = delete $count{options} // '';
     my @counted = map { { line_number => $_, function_name => 'te_it', count => $count{$_} // 3,
         branches => $_ == 1 ? [ { count => 3 }, { count => 0 } ] : [] } } 1 .. 40;
     write_file("$dir/counted.json", encode_json({ current_working_directory => $dir,
         files => [ { file => $FILE, lines => \@counted }, { file => 'stdio.h', lines => [] } ] }), "\n");
     write_file("$dir/reasons", $reasons);
     local $ENV{TASKEVENTS_COVERAGE_REASONS} = "$dir/reasons";
-    my $said = qx($^X "$FindBin::Bin/report" "$dir/counted.json" 2>&1);
+    my $said = qx($^X "$FindBin::Bin/report" $options "$dir/counted.json" 2>&1);
     return ($? >> 8, $said);
 }
 
@@ -69,6 +70,11 @@ is +(report(because('line 1;'), map { $_ => 0 } 1 .. 4))[0], 0, '90 % of the lin
 ($status, $said) = report(because('line 1;'), map { $_ => 0 } 1 .. 5);
 is $status, 1, 'fewer are not';
 like $said, qr/^coverage: fewer lines than 90 %$/m, '… and that is said';
+
+is +(report(because('line 1;'), options => '--tell', map { $_ => 0 } 1 .. 5))[0], 1, '… also when it is only to tell';
+($status, $said) = report(because('line 6;'), options => '--tell', 5 => 0);
+is $status, 0, 'a block without a reason, and a reason without one, are told then';
+like $said, qr/no reason why not: .*te_it: is reached/s, '… both';
 
 isnt +(report("$FILE te_it\n    line 5;\n\n", 5 => 0))[0], 0, 'a place without a reason is not one';
 isnt +(report("line 5 because\n", 5 => 0))[0], 0, 'what is not understood is not skipped';

@@ -228,6 +228,7 @@ TSAN_API_TESTS='10-create 31-patch 35-idempotency 63-group-commit 83-metrics 90-
 # as the build of `sanitize` counts it: in a run of everything that is done already.
 # What none of them reaches has its reason in t/coverage/reasons.
 suite_coverage() {
+    local tell=()
     prove --norc -Q "$ROOT/t/coverage/report.t"
     if [[ -z $WHOLE_RUN ]]; then
         sanitized_build
@@ -238,8 +239,10 @@ suite_coverage() {
         TASKEVENTS_TEST_SERVICE_DSN=$(db_service_role coverage)
         export TASKEVENTS_TEST_SERVICE_DSN
         sanitized_api
+    elif [[ -z ${TASKEVENTS_TEST_LONG:-} ]]; then
+        tell=(--tell)
     fi
-    "$ROOT/t/coverage/report" "$WORK/build-asan"
+    "$ROOT/t/coverage/report" "${tell[@]}" "$WORK/build-asan"
 }
 
 # Counts from nothing. Each object has its file for that beside it, written at the
