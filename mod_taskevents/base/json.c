@@ -116,6 +116,11 @@ json_t *te_json_parse(apr_pool_t *p, const char *bytes, apr_size_t size,
                                TE_JSON_MAX_DEPTH);
         return NULL;
     }
+    /* Jansson's reader passes over one behind a number */
+    if (size > 0 && memchr(bytes, '\0', size) != NULL) {
+        *detail = "Not JSON: the character \\u0000 is not allowed.";
+        return NULL;
+    }
     value = json_loadb(bytes, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY,
                        &e);
     if (value == NULL) {

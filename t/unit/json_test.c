@@ -82,6 +82,9 @@ START_TEST(the_character_nul_is_refused)
     refused("{\"a\\u0000\":1}", "\\u0000");
     refused_bytes("\"a\0b\"", 5);
     refused_bytes("{}\0", 3);
+    refused_bytes("[1\0]", 4);
+    refused_bytes("{\"a\":1.5\0}", 10);
+    refused_bytes("[true\0]", 7);
     accepted("\"\\\\u0000\"");
 }
 END_TEST
