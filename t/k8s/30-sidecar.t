@@ -46,7 +46,7 @@ tap.ok(not wrong, "the pod with its sidecar is one that Kubernetes takes", wrong
 
 # ---- as in the local stack -----------------------------------------------------------------
 
-words = re.search(r'CMD=\("\${AS\[@\]}" "\$dir/daprd" (.*?)\)\n',
+words = re.search(r'CMD=\("\${IN\[@\]}" "\${AS\[@\]}" "\$dir/daprd" (.*?)\)\n',
                   read("t/stack/lib/dapr.sh"), re.S)[1]
 local = flags(word.strip('"') for word in words.split())
 SAME = ["app-id", "app-channel-address", "enable-app-health-check", "app-health-check-path",

@@ -124,7 +124,7 @@ def flags(words):
                 if word.startswith("--"))
 
 
-stack = re.search(r'CMD=\("\${AS\[@\]}" "\$dir/daprd" (.*?)\)\n', read("t/stack/lib/dapr.sh"),
+stack = re.search(r'CMD=\("\${IN\[@\]}" "\${AS\[@\]}" "\$dir/daprd" (.*?)\)\n', read("t/stack/lib/dapr.sh"),
                   re.S)[1]
 here, there = flags(sidecar["command"]), flags(word.strip('"') for word in stack.split())
 same = [name for name, text in there.items() if "$" not in text]
