@@ -8,7 +8,7 @@ SUITES=(build unit lint migrations events api docs browser k8s sanitize tsan val
 # stack mostly wait, so those behind the bar run beside them. The tests of the
 # API run once, with the sanitizers, and what both have covered is looked at.
 # The soak has all faults in it.
-WHOLE=(build 'unit stack|migrations events docs browser dist k8s package upgrade' sanitize api
+WHOLE=(build unit 'stack|migrations events docs browser dist k8s package upgrade' sanitize api
     coverage soak)
 # ./dev test all --long: all of them, in their long forms, and what is too long for a
 # change to wait for.
