@@ -5,10 +5,10 @@
 SUITES=(build unit lint migrations events api docs browser k8s sanitize tsan valgrind coverage dist package
     upgrade stack soak faults nodes fuzz)
 # All of them, in the order in which a failure is cheapest. The tests of the
-# stack mostly wait, so those behind the bar run beside them. The tests of the
+# stack and of threads mostly wait, so those behind the bar run beside them. The tests of the
 # API run once, with the sanitizers, and what both have covered is looked at.
 # The soak has all faults in it.
-WHOLE=(build unit 'stack|migrations events docs browser dist k8s package upgrade' sanitize api
+WHOLE=(build 'unit stack|migrations events docs browser dist k8s package upgrade' sanitize api
     coverage soak)
 # ./dev test all --long: all of them, in their long forms, and what is too long for a
 # change to wait for.
@@ -118,7 +118,7 @@ test_end() {
     local rc=$?
     (
         set +e
-        for RUN in "$TEST"/{db,events,live,upgrade,stack,faults,nodes,tsan}; do
+        for RUN in "$TEST"/{db,unit,events,live,upgrade,stack,faults,nodes,tsan}; do
             [[ ! -d $RUN/pid ]] || parts_down
         done
     ) 2>/dev/null
@@ -127,9 +127,10 @@ test_end() {
 
 # ---- a database for tests --------------------------------------------------
 
-# test_db NAME: an empty one, in a cluster of its own; sets TASKEVENTS_TEST_DSN.
+# test_db NAME [CLUSTER]: an empty one, in a cluster of the tests' own; who runs beside
+# others has one to itself. Sets TASKEVENTS_TEST_DSN.
 test_db() {
-    RUN="$TEST/db"
+    RUN="$TEST/${2:-db}"
     # What these tests prove does not hang on what a power cut leaves.
     POSTGRES_EXTRA='fsync = off'
     prepare_instance
@@ -169,7 +170,7 @@ suite_build() {
 
 suite_unit() {
     strict_build gcc
-    test_db unit
+    test_db unit unit
     db_migrate unit
     make -C "$WORK/build-gcc" -s -j2 check || unit_failed "$WORK/build-gcc"
 }
