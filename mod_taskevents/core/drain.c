@@ -539,16 +539,13 @@ static te_db_err_e read_more(te_drain_t *d, const apr_array_header_t *low)
     return err;
 }
 
-/* One event, of any shard that is to be had. */
+/* One event, of any shard that is to be had; nothing is on its way. */
 static te_db_err_e probe(te_drain_t *d, char *shards)
 {
     te_flow_t *f = d->flow;
     te_db_err_e err = TE_DB_OK;
     int held;
 
-    if (f->under_way > 0) {
-        return TE_DB_OK;
-    }
     if (f->given_back
         && (err = te_locks_release(d->db)) == TE_DB_OK) {
         err = te_locks_shards(d->db, shards, &held);

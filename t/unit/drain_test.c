@@ -418,6 +418,24 @@ START_TEST(a_transport_that_is_away_touches_no_row)
 }
 END_TEST
 
+/* It says nothing about the transport; the shards that were given back for it
+ * are taken again, or the next one may be in none that is left. */
+START_TEST(a_probe_that_fails_by_itself_is_followed_by_another)
+{
+    put("bad", "tasks", 1);
+    put("good", "tasks", 1);
+    answer = is_away;
+    drain_all();
+    sent_count = 0;
+    breaker.probe_at = apr_time_now();
+    answer = fail_bad;
+    drain_all();
+    ck_assert_int_eq(breaker.state, TE_BREAKER_CLOSED);
+    ck_assert_str_eq(waiting(), "bad:1");
+    ck_assert_int_eq(sent_count, 2);
+}
+END_TEST
+
 START_TEST(who_stops_sends_nothing_more)
 {
     put("a", "tasks", 2);
@@ -471,6 +489,7 @@ TCase *drain_tests(void)
     tcase_add_test(c, a_topic_that_is_not_to_be_had_holds_up_no_other);
     tcase_add_test(c, several_topics_may_be_held);
     tcase_add_test(c, a_transport_that_is_away_touches_no_row);
+    tcase_add_test(c, a_probe_that_fails_by_itself_is_followed_by_another);
     tcase_add_test(c, who_stops_sends_nothing_more);
     tcase_add_test(c, a_database_that_is_lost_ends_it);
     tcase_add_test(c, what_is_on_its_way_when_it_is_lost_is_sent_again);
