@@ -20,6 +20,8 @@
 
 #define LONGEST_SLEEP apr_time_from_sec(1)
 #define BUDGET apr_time_from_sec(3)
+#define REST_SHARE 2
+#define LONGEST_REST (10 * 1000)        /* µs */
 #define POOLER_SLEEP apr_time_from_sec(10)
 
 struct te_publisher_t {
@@ -197,6 +199,15 @@ static void give_way(te_publisher_t *pub, apr_time_t began)
     }
 }
 
+/* What a round costs PostgreSQL, the sidecar and Kafka hardly hangs on how many
+ * events it has: under load a rest fills the next one. */
+static void rest(te_publisher_t *pub, apr_time_t began)
+{
+    apr_interval_time_t pause = REST_SHARE * (apr_time_now() - began);
+
+    pause_for(pub, pause < LONGEST_REST ? pause : LONGEST_REST);
+}
+
 /* The child may live on for a while, until its last request is answered. */
 static void tell_end(void)
 {
@@ -224,6 +235,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
                 drop_connection(pub, err);
             }
             give_way(pub, began);
+            rest(pub, began);
         }
         wait_for_bell(pub);
     }

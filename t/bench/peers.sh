@@ -218,10 +218,10 @@ peers_hanging() { # ROUND NAME
 # ---- the ceilings --------------------------------------------------------------------
 
 peers_ceilings() { # ROUND
-    local rate n
+    local rate n _
     db_admin -d postgres -c CHECKPOINT
     read -r n rate _ < <(run_pgbench 16)
     peers_note "$1" pgbench creates "$rate"
-    read -r n rate < <(publish_drain_bare $((quick ? 10000 : 50000)))
+    read -r n rate _ < <(publish_drain_bare $((quick ? 10000 : 50000)))
     peers_note "$1" bare published_rate "$rate"
 }
