@@ -26,9 +26,12 @@ is $a->{json}{database}, 'up', 'the database is there';
 is $a->{json}{schema_version}, $version - 1, 'it says what it found';
 is $a->{json}{detail}, "the schema has version @{[$version - 1]}, this build needs $version: run the migrations", 'and what to do';
 is request(GET => '/healthz', vhost => 'health')->{status}, 200, 'which is not a matter of life';
-# the other children notice it at their next connection, which this one asks for
-my $each = sub { my ($code) = @_; wait_for(sub { my @s = map { $code->()->{status} } 1 .. 8; !grep({ $_ != 503 } @s) }) };
-$each->($ready);
+# each child says so for itself, whoever of them is asked
+my $each = sub {
+    my ($code) = @_;
+    return wait_for(sub { my %said = map { /\[pid (\d+)/ ? ($1 => 1) : () } log_lines($code); !grep { !exists $said{$_} } server_children() }, 30);
+};
+ok $each->(qr/TE0204/), 'each child notices';
 for my $case ([GET => "/api/$u/tasks"], [POST => "/api/$u/tasks", json => { title => 'during' }], [GET => "/api/$u/stats"]) {
     my ($method, $path, @more) = @$case;
     my $answer = request($method, $path, as => $u, @more);
@@ -38,7 +41,8 @@ for my $case ([GET => "/api/$u/tasks"], [POST => "/api/$u/tasks", json => { titl
 }
 ok wait_for(sub { log_lines(qr/TE0204/) && log_lines(qr/TE0501.*schema/) }), 'the log says it';
 $set->($version + 1);
-ok wait_for(sub { my @s = map { $ready->()->{status} } 1 .. 8; !grep({ $_ != 200 } @s) }), 'a newer schema will do, without a restart';
+ok $each->(qr/TE0205/), 'a newer schema will do, without a restart';
+is $ready->()->{status}, 200, '… and is ready';
 is request(GET => "/api/$u/tasks", as => $u)->{json}[0]{title}, 'before', 'and serves';
 is scalar @{ request(GET => "/api/$u/tasks", as => $u)->{json} }, 1, 'nothing was done meanwhile';
 $set->($version);
