@@ -7,12 +7,11 @@ SUITES=(build unit lint migrations events api docs browser k8s sanitize tsan val
 # All of them, in the order in which a failure is cheapest. The tests of the
 # stack and of threads mostly wait, so those behind the bar run beside them. The tests of the
 # API run once, with the sanitizers, and what both have covered is looked at.
-# The soak has all faults in it.
 WHOLE=(build 'unit stack|migrations events docs browser dist k8s package upgrade' sanitize api
-    coverage soak)
+    coverage faults)
 # ./dev test all --long: all of them, in their long forms, and what is too long for a
 # change to wait for.
-LONG=("${WHOLE[@]}" lint faults nodes tsan valgrind fuzz)
+LONG=("${WHOLE[@]}" lint soak nodes tsan valgrind fuzz)
 
 TEST="$WORK/test"
 
@@ -371,7 +370,7 @@ suite_stack() {
 suite_faults() { under_load checker quiet run; }
 
 # The same with an eye on what httpd's processes take, and 200 graceful restarts.
-suite_soak() { under_load checker watch quiet restarts soak; }
+suite_soak() { under_load checker watch restarts soak; }
 
 under_load() { # TEST...
     local tests=("${@/#/t/faults/}")
