@@ -419,7 +419,11 @@ static apr_status_t start_child(apr_pool_t *pchild, te_app_t *starting)
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    rv = te_group_create(&starting->group, starting->db, pchild);
+    rv = te_group_commit_create(&starting->creates, starting->db, pchild);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    rv = te_group_read_create(&starting->reads, starting->db, pchild);
     if (rv != APR_SUCCESS) {
         return rv;
     }

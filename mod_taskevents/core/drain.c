@@ -28,6 +28,10 @@
 #define LANES_MAX 4
 #define WAVE_WORTH 128          /* smaller ones are not divided */
 #define WAVES_AT_LEAST 2        /* so many, of whatever size */
+/* Between the beginnings of waves, for each event of the one before; where
+ * 500 events/s come, the next one has more, and so on up to the longest. */
+#define PAUSE_FOR_EACH apr_time_from_msec(2)
+#define LONGEST_PAUSE apr_time_from_msec(40)
 #define REFUSALS_MAX 3          /* of an event that is alone in its request */
 
 /* A place for a wave on its way. */
@@ -54,6 +58,8 @@ struct te_flow_t {
                                          * the end */
     int given_back;                     /* all shards but the probe's */
     apr_time_t look_at;                 /* for streams, beside sending */
+    apr_time_t begin_at;                /* the next wave, if it need not be
+                                         * sooner */
 };
 
 static int is_stopping(const te_drain_t *d)
@@ -415,9 +421,22 @@ static void leave_out_held(te_drain_t *d, te_wave_t *wave)
     wave->n = 0;
 }
 
-/* A request costs the sidecar the less for an event, the more it has. Two are
- * on their way whatever they have, so that it always has one to work on; a
- * further one is full, or so small that nothing is won by waiting.
+/* Nothing is here but what has just come, one event of a stream, and it may
+ * wait for company: a request of few events costs the sidecar and Kafka
+ * several times as much for each. */
+static int may_wait(const te_drain_t *d)
+{
+    const te_flow_t *f = d->flow;
+
+    return f->lines.waiting == f->lines.ready
+           && f->lines.ready < d->settings->publish_batch
+           && apr_time_now() < f->begin_at;
+}
+
+/* A request costs the sidecar the less for an event, the more it has. Of a
+ * backlog two are on their way whatever they have, so that it always has one
+ * to work on; a further one is full, or so small that nothing is won by
+ * waiting.
  * @return 0: nothing more for now */
 static int size_of_wave(const te_drain_t *d)
 {
@@ -428,6 +447,9 @@ static int size_of_wave(const te_drain_t *d)
     if (f->lines.ready >= full) {
         return full;
     }
+    if (may_wait(d)) {
+        return 0;
+    }
     lanes -= f->under_way;
     if (lanes <= 0) {
         return f->lines.ready + f->events_under_way <= WAVE_WORTH
@@ -436,6 +458,13 @@ static int size_of_wave(const te_drain_t *d)
     n = (f->lines.ready + lanes - 1) / lanes;
     n = n < WAVE_WORTH ? WAVE_WORTH : n;
     return n < full ? n : full;
+}
+
+static apr_interval_time_t pause_behind(int events)
+{
+    apr_interval_time_t pause = events * PAUSE_FOR_EACH;
+
+    return pause < LONGEST_PAUSE ? pause : LONGEST_PAUSE;
 }
 
 /* As many waves as there can be on their way. */
@@ -458,6 +487,7 @@ static void begin_waves(te_drain_t *d)
         leave_out_held(d, &lane->wave);
         if (lane->wave.n > 0) {
             lane->wave.began = apr_time_now();
+            f->begin_at = lane->wave.began + pause_behind(lane->wave.n);
             lane->begun = d->transport->begin(d->transport,
                                               lane->wave.sendings,
                                               lane->wave.n, lane->pool);
@@ -583,6 +613,17 @@ static te_db_err_e read_some(te_drain_t *d, char *shards)
 
 /* --- all of it --------------------------------------------------------- */
 
+/* And look then who has come. */
+static void await_company(te_drain_t *d)
+{
+    te_flow_t *f = d->flow;
+
+    if (f->under_way == 0 && f->lines.ready > 0 && may_wait(d)) {
+        apr_sleep(f->begin_at - apr_time_now());
+        f->look_at = 0;
+    }
+}
+
 static void start(te_drain_t *d)
 {
     te_flow_t *f = d->flow;
@@ -596,6 +637,7 @@ static void start(te_drain_t *d)
     f->probing = te_breaker_doubts(d->breaker);
     f->given_back = 0;
     f->look_at = 0;
+    f->begin_at = 0;
 }
 
 void te_drain_init(te_drain_t *d, apr_pool_t *p)
@@ -629,6 +671,7 @@ te_db_err_e te_drain(te_drain_t *d, char *shards)
         }
         apr_pool_clear(d->pool);
         if (err == TE_DB_OK && goes_on(d) && !f->ended) {
+            await_company(d);
             err = read_some(d, shards);
         }
         if (err == TE_DB_OK) {

@@ -41,7 +41,7 @@ void te_lines_drop(te_lines_t *lines)
     apr_pool_clear(lines->reads);
     apr_hash_clear(lines->lines);
     lines->first = lines->last = NULL;
-    lines->ready = 0;
+    lines->ready = lines->waiting = 0;
 }
 
 int te_lines_count(const te_lines_t *lines)
@@ -138,6 +138,7 @@ static void append(te_lines_t *lines, te_line_t *line, te_read_t *read,
     item_t *item = apr_palloc(read->pool, sizeof *item);
 
     ++read->uses;
+    ++lines->waiting;
     item->row = row;
     item->read = read;
     item->next = NULL;
@@ -296,6 +297,7 @@ void te_lines_pick(te_lines_t *lines, int n, apr_size_t bytes,
             && (wave->n == 0 || sum + size <= bytes)) {
             sum += size;
             take(line, wave);
+            --lines->waiting;
         }
         else {
             be_ready(lines, line);
@@ -318,6 +320,7 @@ void te_lines_stop(te_lines_t *lines, te_line_t *line)
 {
     item_t *item = line->first, *next;
 
+    lines->waiting -= line->waiting;
     for (; line->waiting > 0; --line->waiting, item = next) {
         next = item->next;
         te_lines_release(item->read);

@@ -20,6 +20,7 @@ typedef struct te_lines_t {
     apr_hash_t *lines;
     te_line_t *first, *last;            /* whose next event may be sent */
     int ready;                          /* how many these are */
+    int waiting;                        /* events, of all lines */
 } te_lines_t;
 
 /* One event of each of several streams, to be sent together. */

@@ -9,11 +9,13 @@
 #include "../core/publisher.h"
 #include "../core/settings.h"
 #include "../store/group_commit.h"
+#include "../store/group_read.h"
 
 typedef struct te_app_t {
     const te_settings_t *settings;
     te_db_pool_t *db;
-    te_group_t *group;                  /* new tasks of several requests */
+    te_group_commit_t *creates;         /* new tasks of several requests */
+    te_group_t *reads;                  /* tasks that several look up */
     te_publisher_t *publisher;
     te_chores_t *chores;                /* within the database */
     te_chores_t *outside_chores;        /* that call others by HTTP */

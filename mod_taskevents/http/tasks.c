@@ -124,7 +124,7 @@ static te_db_err_e create_with_others(te_req_t *req, void *data,
     if (task->id == 0) {
         return TE_DB_AGAIN;     /* it needs a connection for that */
     }
-    return te_group_write(req->app->group, req->pool, task,
+    return te_group_write(req->app->creates, req->pool, task,
                           creation_event(req, creation), deadline);
 }
 
@@ -208,6 +208,15 @@ typedef struct {
     te_task_t *task;
 } lookup_t;
 
+static te_db_err_e get_with_others(te_req_t *req, void *data,
+                                   apr_time_t deadline)
+{
+    lookup_t *lookup = data;
+
+    return te_group_get(req->app->reads, req->pool, req->match.user_id,
+                        lookup->id, &lookup->task, deadline);
+}
+
 static te_db_err_e get_task(te_db_t *db, te_req_t *req, void *data, int again)
 {
     lookup_t *lookup = data;
@@ -230,7 +239,7 @@ int te_tasks_get_route(te_req_t *req)
     if (!te_text_to_id(req->match.id, &lookup.id)) {
         return not_found(req);
     }
-    if (!te_request_work(req, get_task, &lookup)) {
+    if (!te_request_work_or(req, get_with_others, get_task, &lookup)) {
         return DONE;
     }
     if (lookup.task == NULL) {

@@ -92,7 +92,8 @@ apr_time_t te_db_time(const PGresult *r, int row, int column);
 /* Numbers as parameters, in p. */
 const char *te_db_from_int64(apr_pool_t *p, apr_int64_t value);
 
-/* text[] literals of PostgreSQL from and to arrays of const char *, in p. */
+/* text[] literals of PostgreSQL from and to arrays of const char *, in p. From
+ * NULL, which is SQL's; to it there is no way. */
 const char *te_db_from_array(apr_pool_t *p, const apr_array_header_t *texts);
 const char *te_db_from_one(apr_pool_t *p, const char *text);
 apr_array_header_t *te_db_to_array(apr_pool_t *p, const char *literal);

@@ -31,12 +31,14 @@
     "$1::bigint, $2::text, $3::text, $4::text, $5::smallint, $6::text[]," \
     " $7::timestamptz, $8::text, $9::text"
 
-#define TASK_CREATE(first) \
-    "WITH " first "t AS (" \
+#define TASK_FIRST_COLUMNS \
     " INSERT INTO taskevents.tasks (id, user_id, title, description," \
     "  priority, tags, due_date, time_zone, recurring_interval," \
     "  completed, completed_at, series_id, occurrence, last_event_id," \
-    "  created_at, updated_at, due_since)" \
+    "  created_at, updated_at, due_since)"
+
+#define TASK_CREATE(first) \
+    "WITH " first "t AS (" TASK_FIRST_COLUMNS \
     " VALUES (" CREATE_TYPES ", $16::boolean," \
     "  CASE WHEN $16::boolean THEN $11::timestamptz END, $10::uuid," \
     "  CASE WHEN $10::uuid IS NULL THEN NULL ELSE 1 END, $12::uuid," \
@@ -60,6 +62,11 @@
 #define OR_GONE(this, name) \
     "CASE WHEN g.occurrence IS NULL THEN " this " ELSE g." name " END" \
     " AS " name
+
+#define ID(n) "$" #n "::bigint"
+#define EIGHT(a, b, c, d, e, f, g, h) \
+    ID(a) ", " ID(b) ", " ID(c) ", " ID(d) ", " \
+    ID(e) ", " ID(f) ", " ID(g) ", " ID(h)
 
 #define LIST_TAIL \
     " ORDER BY created_at DESC, id DESC LIMIT $2::int"
@@ -158,6 +165,48 @@ static const char outbox_of_streams[] =
 #define NUMBERED(last) \
     last " - count(*) OVER stream + row_number() OVER (stream ORDER BY v.n)"
 
+#define NUMBERED_EVENTS(id) \
+    " INSERT INTO taskevents.outbox" \
+    "  (user_id, topic, sequence, event_id, event)" \
+    " SELECT e.user_id, e.name, e.sequence, " id "," \
+    "  e.head || lpad(e.sequence::text, 20, '0') || e.tail FROM e"
+
+/* TE_TASK_CREATE for several: each parameter is an array of what it is there, that
+ * of the tags one of literals. The counters are locked in the order of the
+ * users. */
+static const char tasks_create[] =
+    "WITH v AS (SELECT v.id, v.user_id, v.title, v.description, v.priority,"
+    "   v.tags, v.due, v.zone, v.step, v.series, v.now, v.event_id, v.topic,"
+    "   v.head, v.tail, v.completed, v.n"
+    "  FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[],"
+    "   $5::smallint[], $6::text[], $7::timestamptz[], $8::text[],"
+    "   $9::text[], $10::uuid[], $11::timestamptz[], $12::uuid[],"
+    "   $13::text[], $14::text[], $15::text[], $16::boolean[])"
+    "   WITH ORDINALITY AS v(id, user_id, title, description, priority, tags,"
+    "    due, zone, step, series, now, event_id, topic, head, tail,"
+    "    completed, n)"
+    "), r AS (INSERT INTO taskevents.series (series_id, user_id,"
+    "   last_occurrence, anchor_due, time_zone, recurring_interval)"
+    "  SELECT v.series, v.user_id, 1, v.due, v.zone, v.step FROM v"
+    "   WHERE v.series IS NOT NULL"
+    "), t AS (" TASK_FIRST_COLUMNS
+    "  SELECT v.id, v.user_id, v.title, v.description, v.priority,"
+    "   v.tags::text[], v.due, v.zone, v.step, v.completed,"
+    "   CASE WHEN v.completed THEN v.now END, v.series,"
+    "   CASE WHEN v.series IS NULL THEN NULL ELSE 1 END, v.event_id,"
+    "   v.now, v.now, v.now FROM v RETURNING id"
+    "), s AS (INSERT INTO taskevents.streams AS st (user_id, name, last)"
+    "  SELECT v.user_id, v.topic, count(*) FROM t JOIN v USING (id)"
+    "   GROUP BY 1, 2 ORDER BY v.user_id COLLATE \"C\", v.topic COLLATE \"C\""
+    "  ON CONFLICT (user_id, name) DO UPDATE"
+    "   SET last = st.last + excluded.last"
+    "  RETURNING st.user_id, st.name, st.last"
+    "), e AS (SELECT s.user_id, s.name, v.event_id, v.head, v.tail, "
+    NUMBERED("s.last") " AS sequence"
+    "  FROM v JOIN s ON s.user_id = v.user_id AND s.name = v.topic"
+    "  WINDOW stream AS (PARTITION BY s.user_id, s.name))"
+    NUMBERED_EVENTS("e.event_id");
+
 static const char emit[] =
     "WITH v AS (SELECT v.user_id, v.topic, v.id, v.head, v.tail, v.n"
     "  FROM unnest($1::text[], $2::text[], $3::uuid[], $4::text[],"
@@ -172,10 +221,7 @@ static const char emit[] =
     NUMBERED("s.last") " AS sequence"
     "  FROM v JOIN s ON s.user_id = v.user_id AND s.name = v.topic"
     "  WINDOW stream AS (PARTITION BY s.user_id, s.name))"
-    " INSERT INTO taskevents.outbox"
-    "  (user_id, topic, sequence, event_id, event)"
-    " SELECT e.user_id, e.name, e.sequence, e.id,"
-    "  e.head || lpad(e.sequence::text, 20, '0') || e.tail FROM e";
+    NUMBERED_EVENTS("e.id");
 
 /* v (those not seen) -> s (each user's history) -> p (the marks) and c (the
  * counts). The row of a user's history counter orders all handling of that
@@ -248,9 +294,11 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
         "SELECT coalesce(CASE WHEN $1::xid8"
         "  < pg_snapshot_xmax(pg_current_snapshot())"
         " THEN pg_xact_status($1::xid8) = 'committed' END, false)"},
-    /* for the rest of the transaction; $1 ms */
+    /* for the rest of the transaction; $1 ms. And a plan that is kept, though
+     * one for arrays as short as these would look cheaper each time. */
     [TE_LOCK_PATIENCE] = {"te_lock_patience", 1,
-        "SELECT set_config('lock_timeout', $1::text, true)"},
+        "SELECT set_config('lock_timeout', $1::text, true),"
+        " set_config('plan_cache_mode', 'force_generic_plan', true)"},
     [TE_TASK_IDS] = {"te_task_ids", 0,
         "SELECT nextval('taskevents.task_ids')"},
     /* IANA's names; the files that a system adds beside them are none */
@@ -262,10 +310,22 @@ static const te_statement_t statements[TE_STATEMENT_COUNT] = {
     [TE_TASK_CREATE] = {"te_task_create", 16, TASK_CREATE("")},
     [TE_TASK_CREATE_SERIES] = {"te_task_create_series", 16,
         TASK_CREATE(SERIES_FIRST)},
+    [TE_TASKS_CREATE] = {"te_tasks_create", 16, tasks_create},
     /* $1 id $2 user -> the task */
     [TE_TASK_GET] = {"te_task_get", 2,
         "SELECT " TE_TASK_COLUMNS("") " FROM taskevents.tasks"
         " WHERE id = $1::bigint AND user_id = $2::text"},
+    /* The same for several ids, whosever they are, in any order; one more than
+     * once is one. Not an array, which would be planned anew for each call. */
+    [TE_TASKS_GET_FEW] = {"te_tasks_get_few", TE_TASKS_FEW,
+        "SELECT " TE_TASK_COLUMNS("") " FROM taskevents.tasks"
+        " WHERE id IN (" EIGHT(1, 2, 3, 4, 5, 6, 7, 8) ")"},
+    [TE_TASKS_GET_MANY] = {"te_tasks_get_many", TE_TASKS_MANY,
+        "SELECT " TE_TASK_COLUMNS("") " FROM taskevents.tasks"
+        " WHERE id IN (" EIGHT(1, 2, 3, 4, 5, 6, 7, 8) ", "
+        EIGHT(9, 10, 11, 12, 13, 14, 15, 16) ", "
+        EIGHT(17, 18, 19, 20, 21, 22, 23, 24) ", "
+        EIGHT(25, 26, 27, 28, 29, 30, 31, 32) ")"},
     /* and the transaction that holds it then */
     [TE_TASK_LOCK] = {"te_task_lock", 2,
         "SELECT " TE_TASK_COLUMNS("") ", pg_current_xact_id()"

@@ -12,7 +12,10 @@ typedef enum {
     TE_ZONES,
     TE_TASK_CREATE,
     TE_TASK_CREATE_SERIES,
+    TE_TASKS_CREATE,
     TE_TASK_GET,
+    TE_TASKS_GET_FEW,
+    TE_TASKS_GET_MANY,
     TE_TASK_LOCK,
     TE_TASK_UPDATE,
     TE_TASK_DELETE,
@@ -92,6 +95,10 @@ typedef struct te_statement_t {
     int params;
     const char *sql;
 } te_statement_t;
+
+/* How many ids TE_TASKS_GET_FEW and TE_TASKS_GET_MANY have. */
+#define TE_TASKS_FEW 8
+#define TE_TASKS_MANY 32
 
 /* The columns of a task, in the order in which store/tasks.c reads them. */
 #define TE_TASK_COLUMNS(t) \

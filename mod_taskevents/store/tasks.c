@@ -35,6 +35,16 @@ te_task_t *te_task_row(apr_pool_t *p, const PGresult *r, int row)
     return task;
 }
 
+apr_int64_t te_task_row_id(const PGresult *r, int row)
+{
+    return te_db_int64(r, row, 0);
+}
+
+const char *te_task_row_user(const PGresult *r, int row)
+{
+    return PQgetvalue(r, row, 1);
+}
+
 te_statement_e te_task_create_call(apr_pool_t *p, const te_task_t *task,
                                    const te_outgoing_t *event,
                                    const char **params)

@@ -37,16 +37,33 @@ const char *te_db_from_int64(apr_pool_t *p, apr_int64_t value)
 }
 
 /* PostgreSQL, 8.15.2: every element quoted, backslash before quote and
- * backslash. */
+ * backslash; NULL without quotes. */
+static char *put_element(char *o, const char *s)
+{
+    if (s == NULL) {
+        return apr_cpystrn(o, "NULL", 5);
+    }
+    *o++ = '"';
+    for (; *s; ++s) {
+        if (*s == '"' || *s == '\\') {
+            *o++ = '\\';
+        }
+        *o++ = *s;
+    }
+    *o++ = '"';
+    return o;
+}
+
 const char *te_db_from_array(apr_pool_t *p, const apr_array_header_t *texts)
 {
     apr_size_t room = 3;
     char *out, *o;
-    const char *s;
     int i;
 
     for (i = 0; i < texts->nelts; ++i) {
-        room += 2 * strlen(APR_ARRAY_IDX(texts, i, const char *)) + 3;
+        const char *s = APR_ARRAY_IDX(texts, i, const char *);
+
+        room += (s != NULL ? 2 * strlen(s) : 2) + 3;
     }
     o = out = apr_palloc(p, room);
     *o++ = '{';
@@ -54,14 +71,7 @@ const char *te_db_from_array(apr_pool_t *p, const apr_array_header_t *texts)
         if (i > 0) {
             *o++ = ',';
         }
-        *o++ = '"';
-        for (s = APR_ARRAY_IDX(texts, i, const char *); *s; ++s) {
-            if (*s == '"' || *s == '\\') {
-                *o++ = '\\';
-            }
-            *o++ = *s;
-        }
-        *o++ = '"';
+        o = put_element(o, APR_ARRAY_IDX(texts, i, const char *));
     }
     *o++ = '}';
     *o = '\0';

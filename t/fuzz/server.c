@@ -152,6 +152,9 @@ te_db_err_e __wrap_te_db_next_task_id(te_db_pool_t *db_pool, te_db_t *db,
 te_db_err_e __wrap_te_tasks_list(te_db_t *db, apr_pool_t *p,
                                  const te_task_filter_t *filter,
                                  apr_array_header_t **tasks);
+te_db_err_e __wrap_te_group_get(te_group_t *group, apr_pool_t *p,
+                                const char *user_id, apr_int64_t id,
+                                te_task_t **task, apr_time_t deadline);
 te_db_err_e __wrap_te_key_claim(te_db_t *db, apr_pool_t *p,
                                 const te_key_t *key, apr_interval_time_t keep,
                                 te_key_state_e *state,
@@ -258,6 +261,20 @@ te_db_err_e __wrap_te_tasks_list(te_db_t *db, apr_pool_t *p,
         APR_ARRAY_PUSH(*tasks, const te_task_t *) = task;
     }
     return TE_DB_OK;
+}
+
+/* Nobody else is here. */
+te_db_err_e __wrap_te_group_get(te_group_t *group, apr_pool_t *p,
+                                const char *user_id, apr_int64_t id,
+                                te_task_t **task, apr_time_t deadline)
+{
+    (void)group;
+    (void)p;
+    (void)user_id;
+    (void)id;
+    (void)task;
+    (void)deadline;
+    return TE_DB_AGAIN;
 }
 
 te_db_err_e __wrap_te_key_claim(te_db_t *db, apr_pool_t *p,

@@ -40,6 +40,7 @@ TCase *db_pool_tests(void);
 TCase *drain_tests(void);
 TCase *group_commit_tests(void);
 TCase *group_commit_away_tests(void);
+TCase *group_read_tests(void);
 TCase *glance_tests(void);
 TCase *handling_tests(void);
 TCase *letters_tests(void);

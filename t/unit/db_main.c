@@ -22,7 +22,7 @@ int main(void)
 {
     static TCase *(*const cases[])(void) = {
         db_tests, db_pool_tests, tasks_tests, group_commit_tests,
-        group_commit_away_tests, handling_tests, batch_tests,
+        group_commit_away_tests, group_read_tests, handling_tests, batch_tests,
         reminders_tests, sweep_tests, jobs_tests, chores_tests, heads_tests,
         drain_tests, letters_tests, glance_tests, sampler_tests, alert_tests,
         memory_tests, NULL,

@@ -21,13 +21,13 @@
     " pg_sleep(" seconds "), $1::text"
 
 static te_db_pool_t *db_pool;
-static te_group_t *group;
+static te_group_commit_t *group;
 
-static te_group_t *group_of(te_db_pool_t *of)
+static te_group_commit_t *group_of(te_db_pool_t *of)
 {
-    te_group_t *g = NULL;
+    te_group_commit_t *g = NULL;
 
-    ck_assert_int_eq(te_group_create(&g, of, pool), APR_SUCCESS);
+    ck_assert_int_eq(te_group_commit_create(&g, of, pool), APR_SUCCESS);
     return g;
 }
 
@@ -46,7 +46,7 @@ static void close_all(void)
 typedef struct {
     apr_pool_t *pool;
     te_db_pool_t *db_pool;
-    te_group_t *group;
+    te_group_commit_t *group;
     const char *user;
     const char *title;
     unsigned int seed;                  /* of the one who writes many */
@@ -228,7 +228,7 @@ static void write_many(int number, void *context)
 START_TEST(batches_of_the_same_users_never_deadlock)
 {
     te_db_pool_t *other_pool = open_pool(THREADS + 1);
-    te_group_t *other = group_of(other_pool);
+    te_group_commit_t *other = group_of(other_pool);
     const char *users[USERS], *before;
     writer_t writers[THREADS];
     unsigned int seed = unit_seed();
@@ -262,6 +262,116 @@ START_TEST(batches_of_the_same_users_never_deadlock)
     ck_assert_str_eq(sql("SELECT deadlocks FROM pg_stat_database,"
                          " pg_sleep(0.2) WHERE datname = current_database()"),
                      before);
+    forget_writers(writers, THREADS);
+}
+END_TEST
+
+/* --- what is written --------------------------------------------------- */
+
+static const char *const titles[] = {
+    "plain", "NULL", "\"quoted\" \\ back\\", "{a,b}", "it's $1, \xC3\xA4",
+    "," , "with a date", "done", "daily", "{}", "{NULL}", "last"};
+
+/* Each of them another shape of task. */
+static void shape(te_task_t *task, apr_pool_t *p, int number)
+{
+    int i;
+
+    task->title = titles[number];
+    task->description = number % 3 ? titles[THREADS - 1 - number] : NULL;
+    task->priority = (te_priority_e)(1 + number % 3);
+    for (i = 0; i < number % 4; ++i) {
+        APR_ARRAY_PUSH(task->tags, const char *) =
+            apr_pstrcat(p, titles[number], i == 0 ? "" : i == 1 ? "1" : "2",
+                        NULL);
+    }
+    if (number % 2) {
+        task->due_date = APR_INT64_C(1800000000123456);
+    }
+    if (number == 7) {
+        task->completed = 1;
+        task->completed_at = task->created_at;
+    }
+    if (number == 8 || number == 9) {
+        task->time_zone = "Europe/Berlin";
+        task->recurring_interval = number == 8 ? "daily" : "monthly";
+        task->series_id = te_uuid_v4(p);
+        task->occurrence = 1;
+    }
+}
+
+typedef struct {
+    writer_t writer;
+    te_task_t *task;
+    te_outgoing_t *event;
+} shaped_t;
+
+static void write_shaped(int number, void *context)
+{
+    shaped_t *s = (shaped_t *)context + number;
+
+    s->writer.together = te_group_write(group, s->writer.pool, s->task,
+                                        s->event,
+                                        apr_time_now() + s->writer.budget);
+}
+
+/* All that is stored of a user's tasks, whatever their ids and times. */
+static const char *all_of(const char *user)
+{
+    return sql(
+        "SELECT string_agg(concat_ws('|', t.title, t.description, t.completed,"
+        " t.completed_at = t.created_at, t.priority, t.tags, t.due_date,"
+        " t.time_zone, t.recurring_interval, t.occurrence, t.version,"
+        " t.updated_at = t.created_at, t.due_since = t.created_at,"
+        " s.last_occurrence, s.anchor_due, s.time_zone, s.recurring_interval,"
+        " s.user_id = t.user_id, o.topic, o.user_id = t.user_id, o.event ="
+        " '<' || t.title || lpad(o.sequence::text, 20, '0') || '>'), E'\\n'"
+        " ORDER BY t.title) || ' ' || max(o.sequence) || ' ' ||"
+        " count(DISTINCT o.sequence)"
+        " FROM taskevents.tasks t"
+        " LEFT JOIN taskevents.series s USING (series_id)"
+        " LEFT JOIN taskevents.outbox o ON o.event_id = t.last_event_id"
+        " WHERE t.user_id = '%s'", user);
+}
+
+/* The same tasks by one statement and by one for each. */
+START_TEST(what_is_written_together_is_as_if_alone)
+{
+    const char *together = new_user(), *alone = new_user();
+    writer_t writers[THREADS];
+    shaped_t shaped[THREADS];
+    te_db_t *db = borrow(db_pool);
+    int i;
+
+    replace_statement(TE_LOCK_PATIENCE, 1, SLOWLY("0.05", "'20s'"));
+    set_up_writers(writers, THREADS, alone);
+    for (i = 0; i < THREADS; ++i) {
+        shaped_t *s = &shaped[i];
+
+        s->writer = writers[i];
+        s->task = new_task(&s->writer, &s->event);
+        shape(s->task, s->writer.pool, i);
+        s->event->head = apr_pstrcat(s->writer.pool, "<", titles[i], NULL);
+        ck_assert_int_eq(te_db_next_task_id(db_pool, db, &s->task->id),
+                         TE_DB_OK);
+        ck_assert_int_eq(te_tasks_create(db, pool, s->task, s->event, 0),
+                         TE_DB_OK);
+        s->task->user_id = together;
+        s->task->series_id = s->task->series_id ? te_uuid_v4(pool) : NULL;
+        s->event->id = te_uuid_v4(pool);
+        s->event->user_id = together;
+        ck_assert_int_eq(te_db_next_task_id(db_pool, db, &s->task->id),
+                         TE_DB_OK);
+    }
+    te_db_release(db);
+    run_threads(THREADS, write_shaped, shaped);
+    for (i = 0; i < THREADS; ++i) {
+        ck_assert_int_eq(shaped[i].writer.together, TE_DB_OK);
+    }
+    ck_assert_int_lt(transactions_of(together), THREADS);
+    ck_assert_int_eq(transactions_of(alone), THREADS);
+    ck_assert_str_eq(all_of(together), all_of(alone));
+    assert_stored(together, THREADS);
     forget_writers(writers, THREADS);
 }
 END_TEST
@@ -498,6 +608,7 @@ TCase *group_commit_tests(void)
     tcase_add_test(c, those_who_come_together_share_a_transaction);
     tcase_add_test(c, one_alone_writes_at_once);
     tcase_add_test(c, batches_of_the_same_users_never_deadlock);
+    tcase_add_test(c, what_is_written_together_is_as_if_alone);
     tcase_add_test(c, a_faulty_one_fails_alone);
     tcase_add_test(c, one_who_is_locked_out_holds_up_nobody_for_long);
     tcase_add_test(c, of_a_batch_that_is_cut_each_is_stored_once);

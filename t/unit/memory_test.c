@@ -69,12 +69,12 @@ void *realloc(void *old, size_t size)
 #endif
 
 static te_db_pool_t *db_pool;
-static te_group_t *group;
+static te_group_commit_t *group;
 
 static void open_all(void)
 {
     db_pool = open_pool(1);
-    ck_assert_int_eq(te_group_create(&group, db_pool, pool), APR_SUCCESS);
+    ck_assert_int_eq(te_group_commit_create(&group, db_pool, pool), APR_SUCCESS);
 }
 
 static void close_all(void)

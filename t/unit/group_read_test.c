@@ -1,0 +1,248 @@
+/* Tasks that several threads look up, read with one statement: each has its
+ * own. */
+#include "../../mod_taskevents/store/group_read.h"
+
+#include <apr_strings.h>
+
+#include "cases.h"
+#include "database.h"
+
+#define THREADS 24              /* more than the short statement takes */
+#define TASKS 9
+#define SLOW apr_time_from_msec(200)
+
+static te_db_pool_t *db_pool;
+static te_group_t *group;
+
+typedef struct {
+    apr_pool_t *pool;
+    const char *user;
+    apr_int64_t id;
+    te_task_t *task;
+    te_db_err_e err;
+    apr_interval_time_t took;
+} reader_t;
+
+/* With connections that are there: one that has to be made first gives the
+ * others time to lose their patience. */
+static void open_all(void)
+{
+    te_db_t *warm[4];
+    int i;
+
+    db_pool = open_pool(4);
+    for (i = 0; i < 4; ++i) {
+        warm[i] = borrow(db_pool);
+    }
+    for (i = 0; i < 4; ++i) {
+        te_db_release(warm[i]);
+    }
+    ck_assert_int_eq(te_group_read_create(&group, db_pool, pool),
+                     APR_SUCCESS);
+}
+
+static void close_all(void)
+{
+    close_pool(db_pool);
+}
+
+/* So that others come while the first one reads. */
+static void read_slowly(void)
+{
+    const te_statement_t *get = te_statement(TE_TASK_GET);
+
+    replace_statement(TE_TASK_GET, get->params,
+                      apr_pstrcat(pool, get->sql,
+                                  " AND pg_sleep(0.2)::text = ''", NULL));
+}
+
+/* n of a user, of a block of ids that is nobody else's.
+ * @return the first one's id, the others' follow */
+static apr_int64_t some_tasks(const char *user, int n)
+{
+    apr_int64_t first = apr_atoi64(
+        sql("SELECT nextval('taskevents.task_ids')"));
+
+    sql("INSERT INTO taskevents.tasks (id, user_id, title, tags,"
+        " last_event_id, created_at, updated_at)"
+        " SELECT i, '%s', 'task ' || i, ARRAY['of ' || i],"
+        "  gen_random_uuid(), now(), now()"
+        " FROM generate_series(%" APR_INT64_T_FMT ", %" APR_INT64_T_FMT
+        ") AS i", user, first, first + n - 1);
+    return first;
+}
+
+static void read_one(int number, void *context)
+{
+    reader_t *r = (reader_t *)context + number;
+
+    apr_time_t start;
+
+    apr_sleep(number == 0 ? 0 : apr_time_from_msec(20));
+    start = apr_time_now();
+    r->err = te_group_get(group, r->pool, r->user, r->id, &r->task,
+                          start + apr_time_from_sec(20));
+    r->took = apr_time_now() - start;
+}
+
+static void set_up_readers(reader_t *readers, int n, const char *user,
+                           apr_int64_t first)
+{
+    int i;
+
+    for (i = 0; i < n; ++i) {
+        /* of its own allocator: a thread works with it */
+        apr_pool_create_unmanaged_ex(&readers[i].pool, NULL, NULL);
+        readers[i].user = user;
+        readers[i].id = first + i % TASKS;
+        readers[i].task = NULL;
+    }
+}
+
+static void forget_readers(reader_t *readers, int n)
+{
+    int i;
+
+    for (i = 0; i < n; ++i) {
+        apr_pool_destroy(readers[i].pool);
+    }
+}
+
+static void assert_read(const reader_t *r)
+{
+    const char *wanted = apr_psprintf(pool, "task %" APR_INT64_T_FMT, r->id);
+
+    ck_assert_int_eq(r->err, TE_DB_OK);
+    ck_assert_ptr_nonnull(r->task);
+    ck_assert_int_eq(r->task->id, r->id);
+    ck_assert_str_eq(r->task->user_id, r->user);
+    ck_assert_str_eq(r->task->title, wanted);
+    ck_assert_int_eq(r->task->tags->nelts, 1);
+}
+
+/* Who reads alone takes that long; most do not. */
+static void assert_together(const reader_t *readers, int n)
+{
+    int i, alone = 0;
+
+    for (i = 0; i < n; ++i) {
+        alone += readers[i].took >= SLOW;
+    }
+    ck_assert_int_lt(alone, n / 2);
+}
+
+/* One; few; many; several times the same. */
+START_TEST(each_has_the_task_that_it_asked_for)
+{
+    static const int counts[] = {1, 2, 8, 9, THREADS};
+    const char *user = new_user();
+    reader_t readers[THREADS];
+    int n = counts[_i], i;
+
+    read_slowly();
+    set_up_readers(readers, n, user, some_tasks(user, TASKS));
+    run_threads(n, read_one, readers);
+    for (i = 0; i < n; ++i) {
+        assert_read(&readers[i]);
+    }
+    if (n >= 8) {
+        assert_together(readers, n);
+    }
+    forget_readers(readers, n);
+}
+END_TEST
+
+START_TEST(what_is_not_there_or_somebody_elses_is_nobodys)
+{
+    const char *user = new_user(), *other = new_user();
+    apr_int64_t first = some_tasks(user, TASKS);
+    reader_t readers[THREADS];
+    int i;
+
+    read_slowly();
+    set_up_readers(readers, THREADS, user, first);
+    for (i = 1; i < THREADS; i += 3) {
+        readers[i].user = other;
+        readers[i + 1].id = first + TASKS;
+    }
+    run_threads(THREADS, read_one, readers);
+    for (i = 0; i < THREADS; ++i) {
+        if (i % 3 == 0) {
+            assert_read(&readers[i]);
+        }
+        else {
+            ck_assert_int_eq(readers[i].err, TE_DB_OK);
+            ck_assert_ptr_null(readers[i].task);
+        }
+    }
+    assert_together(readers, THREADS);
+    forget_readers(readers, THREADS);
+}
+END_TEST
+
+START_TEST(what_fails_together_is_left_to_each)
+{
+    static const te_statement_e together[] = {TE_TASKS_GET_FEW,
+                                              TE_TASKS_GET_MANY};
+    const char *user = new_user();
+    reader_t readers[THREADS];
+    int i, refused = 0;
+
+    read_slowly();
+    for (i = 0; i < 2; ++i) {
+        const te_statement_t *get = te_statement(together[i]);
+
+        replace_statement(together[i], get->params,
+                          apr_pstrcat(pool, get->sql, " AND 1 / (id - id) = 0",
+                                      NULL));
+    }
+    set_up_readers(readers, THREADS, user, some_tasks(user, TASKS));
+    run_threads(THREADS, read_one, readers);
+    for (i = 0; i < THREADS; ++i) {
+        if (readers[i].err == TE_DB_OK) {
+            assert_read(&readers[i]);
+        }
+        else {
+            ck_assert_int_eq(readers[i].err, TE_DB_AGAIN);
+            ck_assert_ptr_null(readers[i].task);
+            ++refused;
+        }
+    }
+    ck_assert_int_gt(refused, THREADS / 2);
+    forget_readers(readers, THREADS);
+}
+END_TEST
+
+/* What was committed before somebody asked is what he gets, whoever reads. */
+START_TEST(nobody_gets_what_was_there_before_he_asked)
+{
+    const char *user = new_user();
+    apr_int64_t first = some_tasks(user, TASKS);
+    reader_t readers[THREADS];
+    int round, i;
+
+    for (round = 0; round < 20; ++round) {
+        set_up_readers(readers, THREADS, user, first);
+        sql("UPDATE taskevents.tasks SET version = %d WHERE user_id = '%s'",
+            round + 1, user);
+        run_threads(THREADS, read_one, readers);
+        for (i = 0; i < THREADS; ++i) {
+            assert_read(&readers[i]);
+            ck_assert_int_eq(readers[i].task->version, round + 1);
+        }
+        forget_readers(readers, THREADS);
+    }
+}
+END_TEST
+
+TCase *group_read_tests(void)
+{
+    TCase *c = unit_case("group read", 60);
+
+    tcase_add_checked_fixture(c, open_all, close_all);
+    tcase_add_loop_test(c, each_has_the_task_that_it_asked_for, 0, 5);
+    tcase_add_test(c, what_is_not_there_or_somebody_elses_is_nobodys);
+    tcase_add_test(c, what_fails_together_is_left_to_each);
+    tcase_add_test(c, nobody_gets_what_was_there_before_he_asked);
+    return c;
+}
