@@ -12,6 +12,7 @@ BENCH="$ROOT/t/bench"
 BENCH_BODY='{"title":"Water the plants","description":"The ones on the balcony first","tags":["home","garden"],"due_date":"2031-05-04T09:00:00Z"}'
 BENCH_WRITERS=10000             # users that write
 BENCH_READERS=100 BENCH_EACH=40 # users that read, tasks of each
+BENCH_CHILDREN=2 BENCH_HTTPD=() # of httpd; what else it is told
 
 # NAME            ours        baseline       at least
 BENCH_PAIRS=(
@@ -106,6 +107,7 @@ bench_stop() {
 
 bench_httpd_configure() { # NAME
     local AS LIBEXECDIR DSN NAME=$1 TRANSPORT=${1#other_} MODULE HOME_DIR="$RUN/httpd/$1"
+    local CHILDREN=$BENCH_CHILDREN WORKERS=$((96 * BENCH_CHILDREN))
     local OPEN_PORT BEARER_PORT DAPR_URL ISSUER=$HTTPD_ISSUER AUDIENCE=$HTTPD_AUDIENCE
     OPEN_PORT=$(port "$1-open") BEARER_PORT=$(port "$1-bearer")
     DAPR_URL=${BENCH_DAPR_URL:-http://127.0.0.1:$(port dead)}
@@ -124,7 +126,7 @@ bench_httpd_configure() { # NAME
     give "$RUN/secrets/oidc.conf"
     render "$BENCH/httpd.conf.in" >"$HOME_DIR/httpd.conf"
     as_service
-    CMD=("${AS[@]}" "$(httpd_program)" -d "$HOME_DIR" -f "$HOME_DIR/httpd.conf" -D FOREGROUND)
+    CMD=("${AS[@]}" "$(httpd_program)" -d "$HOME_DIR" -f "$HOME_DIR/httpd.conf" -D FOREGROUND "${BENCH_HTTPD[@]}")
     CONF=("$HOME_DIR/httpd.conf")
 }
 

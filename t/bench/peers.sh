@@ -12,6 +12,9 @@
 source "$ROOT/t/bench/publish.sh"
 
 PEERS=(ours inline background)
+# One process of many threads for all connections, and no access log: the
+# services keep none.
+BENCH_CHILDREN=1 BENCH_HTTPD=(-D NoAccessLog)
 
 peers_usage() { die "bench peers takes: [--quick] [--write] [--rounds N]"; }
 

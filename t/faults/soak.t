@@ -23,18 +23,27 @@ from watch import Watch
 # One arena, which gives back what is free: what is seen is then what is used.
 # With one for each few threads it creeps for an hour to what each ever needed.
 MALLOC = "MALLOC_ARENA_MAX=1\nMALLOC_TRIM_THRESHOLD_=131072\n"
+# As many children from the beginning as there will be: a late one would still
+# grow when the others are as large as they get.
+CHILDREN, THREADS = 3, 32
+CONF = f"""
+StartServers {CHILDREN}
+MinSpareThreads 1
+MaxSpareThreads {CHILDREN * THREADS}
+MaxRequestWorkers {CHILDREN * THREADS}
+"""
 OUTBOX = 48             # MB; the events of some minutes
 
 seconds = minutes("3") * 60
 seed = chosen_seed()
-run = Run("soak", seed, environment=MALLOC)
+run = Run("soak", seed, environment=MALLOC, conf=CONF)
 injector = Injector(run.stack)
 injector.run(seed, seconds / 4, ENDS_HTTPD if seconds < 600 else None)
 injector.all_well()
 
 # Memory is as large as it was ever needed: with more users at once than the
 # rest of the run has, and events that wait for a sidecar that is away.
-run.burst(12)
+run.burst(12, CHILDREN * THREADS)
 parent = run.stack.pid("httpd")
 children = children_of(parent)
 names = {parent: "httpd's parent"} | {

@@ -225,7 +225,7 @@ class Load:
     def __init__(self, stack, prefix, directory, seed, urls, users=16,
                  writers=4, rate=25, strict=False, name="w"):
         """Each writer has one of the urls, in turn."""
-        tokens = {}
+        self.tokens = tokens = {}
         for i in range(users):
             user = f"{prefix}{i}@x"
             tokens[user] = dev("token", user, "--ttl",

@@ -5,7 +5,7 @@ import os
 import random
 import re
 import time
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from checker import TOPICS, Checker
 from faults import EXIT_WITHIN
@@ -21,13 +21,14 @@ HTTPD_LOGS = [f"{RUN}/log/{part}.log" for part in ("httpd", "httpd2")]
 class Run:
     NODES = ("",)                   # of httpd and its sidecar; the second is 2
 
-    def __init__(self, name, seed, stack=None, environment="", **load):
+    def __init__(self, name, seed, stack=None, environment="", conf="",
+                 **load):
         self.name, self.seed = name, seed
         self.stack = stack or Stack()
-        with open(f"{RUN}/httpd/more.conf", "w", encoding="ascii") as conf:
-            conf.write(reminders.CONF)
+        with open(f"{RUN}/httpd/more.conf", "w", encoding="ascii") as more:
+            more.write(reminders.CONF + conf)
         self.stack.httpd_environment(environment)
-        if environment:
+        if environment or conf:
             self.stack.ctl("httpd", "stop")
             self.stack.ctl("httpd", "start")
         else:
@@ -43,24 +44,38 @@ class Run:
                          urls=self.urls(), **load)
         self.ops = []
 
-    def burst(self, seconds):
-        """More users at once than the rest of the run has, so that each of
-        httpd's threads has something to do; a sidecar that stands still for a
-        third of that time, and for a moment PostgreSQL, so that all that may
-        be opened to it is."""
+    def burst(self, seconds, threads):
+        """More users at once than the rest of the run has; a sidecar that
+        stands still for a third of that time, and for a moment PostgreSQL,
+        while each of httpd's threads asks for something: so all that may be
+        opened to it is."""
         more = Load(self.stack, f"{self.prefix}burst-", self.directory,
                     f"{self.seed} burst", urls=self.urls(), name="b",
                     writers=64, rate=10)
         time.sleep(seconds / 3)
         self.stack.ctl("daprd", "pause")
         self.stack.ctl("postgres", "pause")
+        answers = self.ask(threads + 8)
         time.sleep(2)
         self.stack.ctl("postgres", "resume")
         time.sleep(seconds / 3)
+        for answer in answers:
+            answer.close()
         self.stack.ctl("daprd", "resume")
         time.sleep(seconds / 3)
         self.ops += more.stop()
         tap.ok(more.good, f"a burst of users did {len(self.ops)} things")
+
+    def ask(self, n):
+        """The connections of n requests that nobody has answered yet."""
+        user, token = next(iter(self.load.tokens.items()))
+        answers = []
+        for _ in range(n):
+            answers.append(http.client.HTTPConnection(
+                urlsplit(self.stack.env["TASKEVENTS_URL"]).netloc, timeout=15))
+            answers[-1].request("GET", f"/api/{quote(user)}/tasks", headers={
+                "Authorization": f"Bearer {token}"})
+        return answers
 
     def bring_nodes(self):
         """What there is beside httpd and its sidecar."""
