@@ -423,12 +423,14 @@ static void leave_out_held(te_drain_t *d, te_wave_t *wave)
 
 /* Nothing is here but what has just come, one event of a stream, and it may
  * wait for company: a request of few events costs the sidecar and Kafka
- * several times as much for each. */
+ * several times as much for each. (A transport that does one after the other
+ * makes no requests.) */
 static int may_wait(const te_drain_t *d)
 {
     const te_flow_t *f = d->flow;
 
-    return f->lines.waiting == f->lines.ready
+    return d->transport->side_by_side > 1
+           && f->lines.waiting == f->lines.ready
            && f->lines.ready < d->settings->publish_batch
            && apr_time_now() < f->begin_at;
 }
@@ -539,8 +541,10 @@ static te_db_err_e look(te_drain_t *d, char *shards, int streams, int each)
         te_lines_dry(&f->lines, d->pool);
     }
     if (found == 0) {
-        f->ended = f->under_way == 0 && !(d->heads->begun && f->progress);
-        f->progress = f->under_way > 0 && f->progress;
+        int idle = f->under_way == 0 && f->lines.ready == 0;
+
+        f->ended = idle && !(d->heads->begun && f->progress);
+        f->progress = !idle && f->progress;
         te_heads_start(d->heads);
     }
     else if (f->probing) {

@@ -23,6 +23,9 @@ static te_db_t *db;
 static const char *sent[MOST_SENT];
 static int sent_count;
 static te_sent_e (*answer)(const te_sending_t *sending);
+/* The first waves: how many events they had, and when they began. */
+static int waves, wave_size[16];
+static apr_time_t wave_began[16];
 
 /* --- the transport ------------------------------------------------------ */
 
@@ -37,6 +40,10 @@ static void *begin(te_transport_t *t, te_sending_t *wave, int n,
     begun_t *begun = apr_palloc(p, sizeof *begun);
 
     (void)t;
+    if (waves < 16) {
+        wave_size[waves] = n;
+        wave_began[waves++] = apr_time_now();
+    }
     begun->wave = wave;
     begun->n = n;
     return begun;
@@ -179,7 +186,7 @@ static void open_drain(void)
     te_drain_init(&drain, pool);
     memset(shards, 1, sizeof shards);
     stopping = 0;
-    sent_count = 0;
+    sent_count = waves = 0;
     answer = take;
     sql("TRUNCATE taskevents.outbox");
 }
@@ -243,6 +250,56 @@ START_TEST(all_of_it_is_sent_once_and_each_stream_in_order)
         }
         ck_assert_int_eq(next - 1, 1 + i);
     }
+}
+END_TEST
+
+static te_sent_e take_while_others_come(const te_sending_t *sending)
+{
+    (void)sending;
+    if (sent_count <= 60) {
+        put(apr_psprintf(pool, "new%d", sent_count), "tasks", 1);
+    }
+    return TE_SENT_ACCEPTED;
+}
+
+/* 2 ms for each event of the request before, 40 ms at most. */
+START_TEST(what_has_just_come_waits_for_company)
+{
+    int i;
+
+    for (i = 0; i < 20; ++i) {
+        put(apr_psprintf(pool, "u%d", i), "tasks", 1);
+    }
+    answer = take_while_others_come;
+    drain_all();
+    ck_assert_str_eq(waiting(), "");
+    ck_assert_int_eq(sent_count, 80);
+    ck_assert_int_eq(waves, 4);
+    for (i = 1; i < waves; ++i) {
+        ck_assert_int_eq(wave_size[i], 20);
+        ck_assert_int_ge(wave_began[i] - wave_began[i - 1],
+                         apr_time_from_msec(39));
+    }
+}
+END_TEST
+
+START_TEST(a_backlog_does_not_wait)
+{
+    apr_interval_time_t least = apr_time_from_sec(9);
+    int i;
+
+    for (i = 0; i < 20; ++i) {
+        put(apr_psprintf(pool, "u%d", i), "tasks", i == 0 ? 12 : 1);
+    }
+    drain_all();
+    ck_assert_str_eq(waiting(), "");
+    ck_assert_int_ge(waves, 12);
+    for (i = 1; i < waves; ++i) {
+        apr_interval_time_t gap = wave_began[i] - wave_began[i - 1];
+
+        least = gap < least ? gap : least;
+    }
+    ck_assert_int_lt(least, apr_time_from_msec(39));
 }
 END_TEST
 
@@ -486,6 +543,8 @@ TCase *drain_tests(void)
 
     tcase_add_checked_fixture(c, open_drain, close_drain);
     tcase_add_test(c, all_of_it_is_sent_once_and_each_stream_in_order);
+    tcase_add_test(c, what_has_just_come_waits_for_company);
+    tcase_add_test(c, a_backlog_does_not_wait);
     tcase_add_test(c, more_streams_than_a_look_finds_are_all_sent);
     tcase_add_test(c, one_that_fails_holds_up_its_own_stream_and_no_other);
     tcase_add_test(c, while_nothing_else_is_taken_it_waits_less);
