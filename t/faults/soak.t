@@ -32,13 +32,14 @@ MinSpareThreads 1
 MaxSpareThreads {CHILDREN * THREADS}
 MaxRequestWorkers {CHILDREN * THREADS}
 """
+LONG = 600
 OUTBOX = 48             # MB; the events of some minutes
 
 seconds = minutes("3") * 60
 seed = chosen_seed()
 run = Run("soak", seed, environment=MALLOC, conf=CONF)
 injector = Injector(run.stack)
-injector.run(seed, seconds / 4, ENDS_HTTPD if seconds < 600 else None)
+injector.run(seed, seconds / 4, ENDS_HTTPD if seconds < LONG else None)
 injector.all_well()
 
 # Memory is as large as it was ever needed: with more users at once than the
@@ -64,6 +65,10 @@ tap.ok(rows + index < OUTBOX, f"the outbox takes less than {OUTBOX} MB at the "
 for one in series:
     one.save(f"{run.directory}/{one.name.replace(' ', '-')}.tsv")
     tap.note(one)
+# In a few minutes a child may have its first turn at what takes most, a backlog
+# to publish, after the warm-up.
+alike = series[1:] if seconds < LONG else []
 for one in series:
-    tap.equal(one.grown(), [], f"{one.name} takes no more at the end")
+    tap.equal(one.grown(alike if one in alike else []), [],
+              f"{one.name} takes no more at the end")
 tap.done()

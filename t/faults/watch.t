@@ -46,6 +46,14 @@ tap.equal(series(sockets=lambda t: int(12 * t)).grown(), ["sockets"],
 tap.equal(series(own=lambda t: -3 * t, files=lambda t: -int(2 * t)).grown(),
           [], "what shrinks is not")
 
+small, large = series(own=lambda t: 2 * t - 3), series()
+tap.equal((small.grown(), small.grown([large])), (["own"], []),
+          "one that comes to what another of its kind has is named alone")
+tap.equal(series(own=lambda t: 4 * t - 3).grown([large]), ["own"],
+          "and one that comes to more always")
+tap.equal(large.grown([series(own=lambda t: 4 * t)]), [],
+          "others that grow are not its own doing")
+
 # connections of others are told from its own
 listener = socket.create_server(("127.0.0.1", 0))
 before = taken(os.getpid())

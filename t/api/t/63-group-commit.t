@@ -1,5 +1,6 @@
-# New tasks that come together are written together: nobody waits long for another,
-# nothing is lost, nothing is done twice.
+# New tasks that come together are written together, and tasks are looked up together:
+# nobody waits long for another, nothing is lost, nothing is done twice, and each has
+# his own.
 use strict;
 use warnings;
 use utf8;
@@ -31,6 +32,17 @@ for my $round (1 .. 3) {
     made($_, 3) for @users;
 }
 cmp_ok $transactions, '<', 90, "90 tasks in $transactions transactions";
+
+# looked up at the same moment, each task by its user and by somebody else
+my @users = map { user("group-read-$_") } 1 .. 5;
+my @ids = map { create($_)->{id} } @users;
+for my $round (1 .. 3) {
+    my @asked = map { my $n = $_; map { [$n, $_] } 0 .. 4 } 0 .. 4;
+    my @answers = at_once(map { [GET => task_path($users[$_->[0]], $ids[$_->[1]]), as => $users[$_->[0]]] } @asked);
+    is_deeply [map { $_->{status} } @answers], [map { $_->[0] == $_->[1] ? 200 : 404 } @asked],
+        "round $round: 25 GETs at once, and nobody has another's task";
+    is_deeply [map { $_->{json}{id} } grep { $_->{status} == 200 } @answers], \@ids, '… each his own';
+}
 
 # one user's stream is locked by somebody
 sub locked_out

@@ -87,11 +87,14 @@ class Series:
         return (statistics.median(rest[:third]),
                 statistics.median(rest[-third:]))
 
-    def grown(self):
-        """The columns that are not flat."""
+    def grown(self, alike=()):
+        """The columns that are not flat. Of processes that do the same work
+        each may come to as much memory as the largest began with."""
         found = []
         for column in COLUMNS:
             first, last = self.thirds(column)
+            if column in MEMORY:
+                first = max([first, *(o.thirds(column)[0] for o in alike)])
             most = first + SPARE[column] if column in SPARE \
                 else first * (1 + GROWTH)
             if last > most:

@@ -8,10 +8,10 @@ SUITES=(build unit lint migrations events api docs browser k8s sanitize tsan val
 # stack and of threads mostly wait, so those behind the bar run beside them. The tests of the
 # API run once, with the sanitizers, and what both have covered is looked at.
 WHOLE=(build 'unit stack|migrations events docs browser dist k8s package upgrade' sanitize api
-    coverage faults)
+    coverage soak)
 # ./dev test all --long: all of them, in their long forms, and what is too long for a
 # change to wait for.
-LONG=("${WHOLE[@]}" lint soak nodes tsan valgrind fuzz)
+LONG=("${WHOLE[@]}" lint faults nodes tsan valgrind fuzz)
 
 TEST="$WORK/test"
 
@@ -365,12 +365,16 @@ suite_stack() {
         prove --timer --norc -It/stack/lib t/stack/*.t)
 }
 
-# The same under load, undisturbed and with parts that die, stop and come back.
+# The same under load with parts that die, stop and come back, as many as can be.
 # TASKEVENTS_FAULTS_SEED repeats the faults of a run.
-suite_faults() { under_load checker quiet run; }
+suite_faults() { under_load checker run; }
 
-# The same with an eye on what httpd's processes take, and 200 graceful restarts.
-suite_soak() { under_load checker watch restarts soak; }
+# The same undisturbed, through graceful restarts, and with faults and an eye on what
+# httpd's processes take. A short one has fewer restarts.
+suite_soak() {
+    export TASKEVENTS_FAULTS_RESTARTS=${TASKEVENTS_FAULTS_RESTARTS:-$((FAULTS_MINUTES < 10 ? 50 : 200))}
+    under_load checker watch quiet restarts soak
+}
 
 under_load() { # TEST...
     local tests=("${@/#/t/faults/}")
