@@ -28,37 +28,44 @@ static void hand_out(void *const *items, int n, const PGresult *r, int row)
     }
 }
 
-static te_db_err_e read_batch(te_db_t *db, void *context, void **items, int n)
+/* One statement for all. */
+static te_db_err_e read_rows(te_db_t *db, void *const *items, int n)
 {
+    apr_pool_t *p = ((lookup_t *)items[0])->pool;
     const char *params[TE_TASKS_MANY];
-    lookup_t *first = items[0];
     int few = n <= TE_TASKS_FEW, row, i;
     te_db_err_e err;
     PGresult *r;
 
-    (void)context;
-    if (n == 1) {
-        return te_tasks_get(db, first->pool, first->user_id, first->id,
-                            &first->task);
-    }
     for (i = 0; i < (few ? TE_TASKS_FEW : TE_TASKS_MANY); ++i) {
         /* the last one again where there is none */
-        params[i] = i < n ? te_db_from_int64(first->pool,
-                                             ((lookup_t *)items[i])->id)
+        params[i] = i < n ? te_db_from_int64(p, ((lookup_t *)items[i])->id)
                           : params[n - 1];
     }
     err = te_db_run(db, few ? TE_TASKS_GET_FEW : TE_TASKS_GET_MANY,
                     TE_TX_NONE, params, &r);
-    if (err != TE_DB_OK) {
-        te_log(TE_LOG_INFO, 0, "TE0206", "%d tasks were not read together "
-               "('%s': %s): each is tried by itself", n, te_db_err_name(err),
-               te_db_error(db));
-        return TE_DB_AGAIN;
-    }
-    for (row = 0; row < PQntuples(r); ++row) {
+    for (row = 0; err == TE_DB_OK && row < PQntuples(r); ++row) {
         hand_out(items, n, r, row);
     }
-    return TE_DB_OK;
+    return err;
+}
+
+static te_db_err_e read_batch(te_db_t *db, void *context, void **items, int n)
+{
+    lookup_t *first = items[0];
+    te_db_err_e err;
+
+    (void)context;
+    err = n > 1 ? read_rows(db, items, n)
+                : te_tasks_get(db, first->pool, first->user_id, first->id,
+                               &first->task);
+    if (err == TE_DB_OK) {
+        return err;
+    }
+    te_log(TE_LOG_INFO, 0, "TE0206", "%d task(s) were not read at once "
+           "('%s': %s): each is tried by itself", n, te_db_err_name(err),
+           te_db_error(db));
+    return TE_DB_AGAIN;
 }
 
 apr_status_t te_group_read_create(te_group_t **out, te_db_pool_t *db,

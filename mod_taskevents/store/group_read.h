@@ -14,8 +14,8 @@ apr_status_t te_group_read_create(te_group_t **out, te_db_pool_t *db,
  * later. Any thread; p is the caller's own.
  *
  * @return TE_DB_OK
- *         TE_DB_AGAIN, TE_DB_LOST: te_tasks_get is next.
- *         TE_DB_BUSY, TE_DB_AWAY, TE_DB_OLD, TE_DB_FAILED: as te_tasks_get */
+ *         TE_DB_AGAIN: te_tasks_get is next.
+ *         TE_DB_BUSY, TE_DB_AWAY, TE_DB_OLD: as te_db_acquire */
 te_db_err_e te_group_get(te_group_t *group, apr_pool_t *p,
                          const char *user_id, apr_int64_t id,
                          te_task_t **task, apr_time_t deadline);
