@@ -3,6 +3,7 @@
 #include "../../mod_taskevents/store/group_read.h"
 
 #include <apr_strings.h>
+#include <string.h>
 
 #include "cases.h"
 #include "database.h"
@@ -180,35 +181,80 @@ START_TEST(what_is_not_there_or_somebody_elses_is_nobodys)
 }
 END_TEST
 
-START_TEST(what_fails_together_is_left_to_each)
+/* The statements of several, with one more condition. */
+static void read_together_if(const char *condition)
 {
     static const te_statement_e together[] = {TE_TASKS_GET_FEW,
                                               TE_TASKS_GET_MANY};
-    const char *user = new_user();
-    reader_t readers[THREADS];
-    int i, refused = 0;
+    int i;
 
-    read_slowly();
     for (i = 0; i < 2; ++i) {
         const te_statement_t *get = te_statement(together[i]);
 
         replace_statement(together[i], get->params,
-                          apr_pstrcat(pool, get->sql, " AND 1 / (id - id) = 0",
-                                      NULL));
+                          apr_pstrcat(pool, get->sql, condition, NULL));
     }
-    set_up_readers(readers, THREADS, user, some_tasks(user, TASKS));
-    run_threads(THREADS, read_one, readers);
-    for (i = 0; i < THREADS; ++i) {
+}
+
+/* @return how many are to try by themselves */
+static int left_to_themselves(const reader_t *readers, int n)
+{
+    int i, left = 0;
+
+    for (i = 0; i < n; ++i) {
         if (readers[i].err == TE_DB_OK) {
             assert_read(&readers[i]);
         }
         else {
             ck_assert_int_eq(readers[i].err, TE_DB_AGAIN);
             ck_assert_ptr_null(readers[i].task);
-            ++refused;
+            ++left;
         }
     }
-    ck_assert_int_gt(refused, THREADS / 2);
+    return left;
+}
+
+START_TEST(what_fails_together_is_left_to_each)
+{
+    const char *user = new_user();
+    reader_t readers[THREADS];
+
+    read_slowly();
+    read_together_if(" AND 1 / (id - id) = 0");
+    set_up_readers(readers, THREADS, user, some_tasks(user, TASKS));
+    run_threads(THREADS, read_one, readers);
+    ck_assert_int_gt(left_to_themselves(readers, THREADS), THREADS / 2);
+    forget_readers(readers, THREADS);
+}
+END_TEST
+
+/* One more thread, which ends the first sessions that it finds asleep. */
+static void read_or_cut(int number, void *context)
+{
+    if (number < THREADS) {
+        read_one(number, context);
+        return;
+    }
+    while (strcmp(sql("SELECT count(pg_terminate_backend(pid))"
+                      " FROM pg_stat_activity"
+                      " WHERE application_name = 'mod_taskevents'"
+                      " AND state = 'active' AND wait_event = 'PgSleep'"
+                      " AND query LIKE '%%IN (%%'"
+                      " AND datname = current_database()"), "0") == 0) {
+        apr_sleep(apr_time_from_msec(10));
+    }
+}
+
+START_TEST(of_a_batch_that_is_cut_each_goes_by_himself)
+{
+    const char *user = new_user();
+    reader_t readers[THREADS];
+
+    read_slowly();
+    read_together_if(" AND (SELECT pg_sleep(0.5))::text = ''");
+    set_up_readers(readers, THREADS, user, some_tasks(user, TASKS));
+    run_threads(THREADS + 1, read_or_cut, readers);
+    ck_assert_int_gt(left_to_themselves(readers, THREADS), 0);
     forget_readers(readers, THREADS);
 }
 END_TEST
@@ -243,6 +289,7 @@ TCase *group_read_tests(void)
     tcase_add_loop_test(c, each_has_the_task_that_it_asked_for, 0, 5);
     tcase_add_test(c, what_is_not_there_or_somebody_elses_is_nobodys);
     tcase_add_test(c, what_fails_together_is_left_to_each);
+    tcase_add_test(c, of_a_batch_that_is_cut_each_goes_by_himself);
     tcase_add_test(c, nobody_gets_what_was_there_before_he_asked);
     return c;
 }

@@ -9,6 +9,7 @@
 #include "../../mod_taskevents/base/timefmt.h"
 #include "../../mod_taskevents/base/uuid.h"
 #include "../../mod_taskevents/store/group_commit.h"
+#include "../../mod_taskevents/store/group_read.h"
 #include "cases.h"
 #include "database.h"
 
@@ -70,11 +71,15 @@ void *realloc(void *old, size_t size)
 
 static te_db_pool_t *db_pool;
 static te_group_commit_t *group;
+static te_group_t *reads;
 
 static void open_all(void)
 {
     db_pool = open_pool(1);
-    ck_assert_int_eq(te_group_commit_create(&group, db_pool, pool), APR_SUCCESS);
+    ck_assert_int_eq(te_group_commit_create(&group, db_pool, pool),
+                     APR_SUCCESS);
+    ck_assert_int_eq(te_group_read_create(&reads, db_pool, pool),
+                     APR_SUCCESS);
 }
 
 static void close_all(void)
@@ -154,6 +159,17 @@ static te_db_err_e changed(const char *user, te_task_t *task,
     return err == TE_DB_OK && held == NULL ? TE_DB_FAILED : err;
 }
 
+static te_db_err_e looked_up(const char *user, te_task_t *task,
+                             te_outgoing_t *event)
+{
+    te_task_t *found = NULL;
+    te_db_err_e err = te_group_get(reads, pool, user, task->id, &found,
+                                   apr_time_now() + apr_time_from_sec(20));
+
+    (void)event;
+    return err == TE_DB_OK && found == NULL ? TE_DB_FAILED : err;
+}
+
 static te_db_err_e listed(const char *user, te_task_t *task,
                           te_outgoing_t *event)
 {
@@ -185,6 +201,7 @@ static const struct {
     {by_itself, 0, "t 1"},
     {with_others, 0, "t 1"},
     {changed, 1, "changed 2"},
+    {looked_up, 1, "t 1"},
     {listed, 1, "t 1"},
 };
 
