@@ -88,12 +88,13 @@ END_TEST
 
 START_TEST(without_a_due_date_far_enough_away_there_is_none)
 {
+    apr_time_t now = apr_time_now();
     const char *events[3];
     int i;
 
-    new_task(TE_TIME_NONE, apr_time_now(), &events[0]);
-    new_task(apr_time_now() + LEAD, apr_time_now() + 1, &events[1]);
-    new_task(apr_time_now() - LEAD, apr_time_now(), &events[2]);
+    new_task(TE_TIME_NONE, now, &events[0]);
+    new_task(now + LEAD, now + 1, &events[1]);
+    new_task(now - LEAD, now, &events[2]);
     for (i = 0; i < 3; ++i) {
         handled(events[i]);
     }
