@@ -124,14 +124,13 @@ suite_tsan() {
     local build="$WORK/build-tsan" wants rc=0
     local TSAN_PRELOAD TSAN_REPORTS="$TEST/tsan-reports"
     logged_build "$build" CC=gcc CFLAGS='-O1 -g' --enable-sanitize=thread
-    test_db tsan
-    db_migrate tsan
-    db_trust tsan
+    plain_db tsan
     wants="suppressions='$ROOT/t/unit/tsan.supp' die_after_fork=0 exitcode=66"
     # no leaks: the tests' own HTTP server does not wait for its threads
-    TASKEVENTS_TEST_DSN=$(patient_dsn) TSAN_OPTIONS="$wants report_thread_leaks=0" CK_TIMEOUT_MULTIPLIER=10 \
+    TASKEVENTS_TEST_DSN+=' connect_timeout=60' TSAN_OPTIONS="$wants report_thread_leaks=0" CK_TIMEOUT_MULTIPLIER=10 \
         make -C "$build" -s -j2 check || unit_failed "$build" || return
     [[ -n $TSAN_LONG ]] || return 0
+    plain_db tsan_api
     tsan_preload "$build" || return
     rm -rf "$TSAN_REPORTS" && mkdir -p "$TSAN_REPORTS" && give "$TSAN_REPORTS"
     wants+=" log_path='$TSAN_REPORTS/report'"
@@ -194,11 +193,10 @@ tsan_reports() {
 suite_valgrind() {
     local dir="$TEST/valgrind" log rc=0
     strict_build gcc
-    test_db valgrind
-    db_migrate valgrind
-    db_trust valgrind
-    TASKEVENTS_TEST_DSN=$(patient_dsn) make -C "$WORK/build-gcc" -s check-valgrind || unit_failed "$WORK/build-gcc" || rc=1
+    plain_db valgrind
+    TASKEVENTS_TEST_DSN+=' connect_timeout=60' make -C "$WORK/build-gcc" -s check-valgrind || unit_failed "$WORK/build-gcc" || rc=1
     rm -rf "$dir" && mkdir -p "$dir" && give "$dir"
+    plain_db valgrind_api
     # leaks are the unit tests' business: what pools leave at exit is none
     API_TESTS=$VALGRIND_API_TESTS api_tests "$WORK/build-gcc" \
         "TASKEVENTS_TEST_UNDER=valgrind --quiet --trace-children=no --leak-check=no --log-file=$dir/%p --suppressions=$ROOT/t/unit/valgrind.supp" ||
@@ -211,12 +209,13 @@ suite_valgrind() {
 
 # A login costs both sides 4096 rounds of hashing, and OpenSSL and Kerberos have to be set
 # up before; under valgrind, or ThreadSanitizer on a busy machine, ten at a time take
-# longer than the 2 s that a connect may. So without these, and for the unit tests with
-# more time.
-patient_dsn() { echo "$TASKEVENTS_TEST_DSN sslmode=disable gssencmode=disable connect_timeout=60"; }
-
-db_trust() { # NAME
-    local line="host $1 all 127.0.0.1/32 trust" hba="$RUN/pg/pg_hba.conf"
+# longer than the 2 s that a connect may. So here is one without these.
+plain_db() { # NAME
+    local line="host $1 all 127.0.0.1/32 trust" hba
+    test_db "$1"
+    db_migrate "$1"
+    hba="$RUN/pg/pg_hba.conf"
+    TASKEVENTS_TEST_DSN+=' sslmode=disable gssencmode=disable'
     grep -qxF "$line" "$hba" || sed -i "1i $line" "$hba"
     db_admin -d postgres -c 'SELECT pg_reload_conf()' >/dev/null
 }
