@@ -7,6 +7,8 @@ use Time::HiRes 'time';
 use TaskEvents::Test;
 
 my $u = user('away');
+# under valgrind the first request alone takes some
+my $most = $ENV{TASKEVENTS_TEST_UNDER} ? 15 : 5;
 my $path = task_path($u);
 my $notifications = $path =~ s/tasks$/notifications/r;
 for my $round (1, 2) {
@@ -20,7 +22,7 @@ for my $round (1, 2) {
         my $took = time - $start;
         is_problem($a, 503, "$method " . ($where =~ s/\Q$path\E/…/r));
         like $a->{headers}{'retry-after'} // '', qr/^\d+$/, '… with Retry-After';
-        cmp_ok $took, '<', 5, sprintf '… within 5 s (%.2f s)', $took;
+        cmp_ok $took, '<', $most, sprintf "… within $most s (%.2f s)", $took;
     }
 }
 # what needs no database is answered as ever
