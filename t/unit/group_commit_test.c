@@ -397,6 +397,26 @@ START_TEST(a_faulty_one_fails_alone)
 }
 END_TEST
 
+/* A batch leaves ids for those who come next, or nothing is written. */
+START_TEST(without_ids_for_the_next_ones_each_goes_by_himself)
+{
+    writer_t writer;
+    te_outgoing_t *event;
+    te_task_t *task;
+
+    set_up_writers(&writer, 1, NULL);
+    task = new_task(&writer, &event);
+    task->id = apr_atoi64(sql("SELECT nextval('taskevents.task_ids')"));
+    replace_statement(TE_TASK_IDS, 0, "SELECT 1 / 0");
+    ck_assert_int_eq(te_group_write(group, writer.pool, task, event,
+                                    apr_time_now() + writer.budget),
+                     TE_DB_AGAIN);
+    ck_assert_str_eq(sql("SELECT count(*) FROM taskevents.tasks"
+                         " WHERE user_id = '%s'", writer.user), "0");
+    forget_writers(&writer, 1);
+}
+END_TEST
+
 /* How soon he is told to go by himself: at once, he does not even join. */
 static apr_interval_time_t quickest(writer_t *w)
 {
@@ -610,6 +630,7 @@ TCase *group_commit_tests(void)
     tcase_add_test(c, batches_of_the_same_users_never_deadlock);
     tcase_add_test(c, what_is_written_together_is_as_if_alone);
     tcase_add_test(c, a_faulty_one_fails_alone);
+    tcase_add_test(c, without_ids_for_the_next_ones_each_goes_by_himself);
     tcase_add_test(c, one_who_is_locked_out_holds_up_nobody_for_long);
     tcase_add_test(c, of_a_batch_that_is_cut_each_is_stored_once);
     tcase_add_test(c, a_batch_that_hangs_holds_up_nobody_else);
