@@ -89,11 +89,12 @@ class Series:
 
     def grown(self, alike=()):
         """The columns that are not flat. Of processes that do the same work
-        each may come to as much memory as the largest began with."""
+        each may come to as much memory, and as many sockets, as the largest
+        began with."""
         found = []
         for column in COLUMNS:
             first, last = self.thirds(column)
-            if column in MEMORY:
+            if column != "files":
                 first = max([first, *(o.thirds(column)[0] for o in alike)])
             most = first + SPARE[column] if column in SPARE \
                 else first * (1 + GROWTH)
