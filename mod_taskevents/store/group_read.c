@@ -32,15 +32,16 @@ static void hand_out(void *const *items, int n, const PGresult *r, int row)
 static te_db_err_e read_rows(te_db_t *db, void *const *items, int n)
 {
     apr_pool_t *p = ((lookup_t *)items[0])->pool;
-    const char *params[TE_TASKS_MANY];
+    const char *params[TE_TASKS_MANY], *id = NULL;
     int few = n <= TE_TASKS_FEW, row, i;
     te_db_err_e err;
     PGresult *r;
 
     for (i = 0; i < (few ? TE_TASKS_FEW : TE_TASKS_MANY); ++i) {
-        /* the last one again where there is none */
-        params[i] = i < n ? te_db_from_int64(p, ((lookup_t *)items[i])->id)
-                          : params[n - 1];
+        if (i < n) {            /* else the last one again */
+            id = te_db_from_int64(p, ((lookup_t *)items[i])->id);
+        }
+        params[i] = id;
     }
     err = te_db_run(db, few ? TE_TASKS_GET_FEW : TE_TASKS_GET_MANY,
                     TE_TX_NONE, params, &r);
