@@ -27,7 +27,8 @@ class Run:
         self.stack = stack or Stack()
         with open(f"{RUN}/httpd/more.conf", "w", encoding="ascii") as more:
             more.write(reminders.CONF + conf)
-        self.stack.httpd_environment(environment)
+        if environment:         # else what httpd has there stays
+            self.stack.httpd_environment(environment)
         if environment or conf:
             self.stack.ctl("httpd", "stop")
             self.stack.ctl("httpd", "start")
