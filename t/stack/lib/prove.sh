@@ -174,16 +174,19 @@ tsan_stack() { # BUILD OPTIONS
     parts_down
 }
 
-# Whether there are none; of several of a kind one is shown.
+# Whether there are none; of several of a kind one is shown. One that names nothing of the
+# module, whose functions all tell ThreadSanitizer when they begin, is of httpd with itself:
+# shown, and no failure.
 tsan_reports() {
     find "$TSAN_REPORTS" -type f -exec cat {} + | awk -v RS='==================\n' '
         /WARNING: ThreadSanitizer/ {
             match($0, /SUMMARY: [^\n]*/)
             kind = substr($0, RSTART, RLENGTH)
             if (!n[kind]++) print
+            if (/mod_taskevents/) rc = 1
         }
         END {
-            for (kind in n) { printf "%d times: %s\n", n[kind], kind; rc = 1 }
+            for (kind in n) printf "%d times: %s\n", n[kind], kind
             exit rc
         }' >&2
 }
