@@ -424,15 +424,17 @@ static void leave_out_held(te_drain_t *d, te_wave_t *wave)
 /* Nothing is here but what has just come, one event of a stream, and it may
  * wait for company: a request of few events costs the sidecar and Kafka
  * several times as much for each. (A transport that does one after the other
- * makes no requests.) */
-static int may_wait(const te_drain_t *d)
+ * makes no requests.)
+ * @return how long, 0: it may not; a clock that is set back is no reason */
+static apr_interval_time_t may_wait(const te_drain_t *d)
 {
     const te_flow_t *f = d->flow;
+    apr_interval_time_t left = f->begin_at - apr_time_now();
 
     return d->transport->side_by_side > 1
            && f->lines.waiting == f->lines.ready
            && f->lines.ready < d->settings->publish_batch
-           && apr_time_now() < f->begin_at;
+           && left > 0 && left <= LONGEST_PAUSE ? left : 0;
 }
 
 /* A request costs the sidecar the less for an event, the more it has. Of a
@@ -449,7 +451,7 @@ static int size_of_wave(const te_drain_t *d)
     if (f->lines.ready >= full) {
         return full;
     }
-    if (may_wait(d)) {
+    if (may_wait(d) > 0) {
         return 0;
     }
     lanes -= f->under_way;
@@ -621,9 +623,10 @@ static te_db_err_e read_some(te_drain_t *d, char *shards)
 static void await_company(te_drain_t *d)
 {
     te_flow_t *f = d->flow;
+    apr_interval_time_t left = may_wait(d);
 
-    if (f->under_way == 0 && f->lines.ready > 0 && may_wait(d)) {
-        apr_sleep(f->begin_at - apr_time_now());
+    if (f->under_way == 0 && f->lines.ready > 0 && left > 0) {
+        apr_sleep(left);
         f->look_at = 0;
     }
 }

@@ -214,17 +214,26 @@ static int left_to_themselves(const reader_t *readers, int n)
     return left;
 }
 
-START_TEST(what_fails_together_is_left_to_each)
+/* n threads run fn, of which THREADS read. @return as above */
+static int left_when(const char *condition, int n, void (*fn)(int, void *))
 {
     const char *user = new_user();
     reader_t readers[THREADS];
+    int left;
 
     read_slowly();
-    read_together_if(" AND 1 / (id - id) = 0");
+    read_together_if(condition);
     set_up_readers(readers, THREADS, user, some_tasks(user, TASKS));
-    run_threads(THREADS, read_one, readers);
-    ck_assert_int_gt(left_to_themselves(readers, THREADS), THREADS / 2);
+    run_threads(n, fn, readers);
+    left = left_to_themselves(readers, THREADS);
     forget_readers(readers, THREADS);
+    return left;
+}
+
+START_TEST(what_fails_together_is_left_to_each)
+{
+    ck_assert_int_gt(left_when(" AND 1 / (id - id) = 0", THREADS, read_one),
+                     THREADS / 2);
 }
 END_TEST
 
@@ -247,15 +256,8 @@ static void read_or_cut(int number, void *context)
 
 START_TEST(of_a_batch_that_is_cut_each_goes_by_himself)
 {
-    const char *user = new_user();
-    reader_t readers[THREADS];
-
-    read_slowly();
-    read_together_if(" AND (SELECT pg_sleep(0.5))::text = ''");
-    set_up_readers(readers, THREADS, user, some_tasks(user, TASKS));
-    run_threads(THREADS + 1, read_or_cut, readers);
-    ck_assert_int_gt(left_to_themselves(readers, THREADS), 0);
-    forget_readers(readers, THREADS);
+    ck_assert_int_gt(left_when(" AND (SELECT pg_sleep(0.5))::text = ''",
+                               THREADS + 1, read_or_cut), 0);
 }
 END_TEST
 
