@@ -8,6 +8,7 @@ use Upgrade;
 
 my ($before) = (plan())[-2];
 empty_database();
+log_mark();
 ctl(httpd => 'start');
 attach();
 my $user = new_user('waits');
@@ -44,10 +45,23 @@ sub ready {
     return HTTP::Tiny->new(timeout => 10)->get("$url/readyz");
 }
 
-# Each child has to notice; none does any of it meanwhile.
+# The children that have said that they wait, and not yet that they go on.
+sub waiting {
+    my %waits;
+    for (log_lines()) {
+        $waits{$1} = $2 == 204 if /\[pid (\d+).*\bTE(0204|0205)\b/;
+    }
+    return grep { $waits{$_} } keys %waits;
+}
+
+# Each child notices for itself; none does any of it meanwhile.
 sub waits {
     my ($when, $found) = @_;
-    ok eventually(30, sub { !grep { api($user, GET => 'tasks')->{status} != 503 } 1 .. 6 }), "$when: tasks wait";
+    ok eventually(30, sub {
+        my %waits = map { $_ => 1 } waiting();
+        return !grep { !$waits{$_} } children();
+    }), "$when: each child waits";
+    is api($user, GET => 'tasks')->{status}, 503, '… tasks are not read';
     my $answer = api($user, POST => 'tasks', { title => 'too early' });
     is $answer->{status}, 503, '… none is made';
     like $answer->{json}{detail}, qr/migrations/, '… and the answer says why';

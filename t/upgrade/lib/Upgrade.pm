@@ -11,7 +11,7 @@ use Exporter qw(import);
 use File::Basename qw(dirname);
 use Time::HiRes qw(time);
 
-our @EXPORT = qw(root db sqitch deploy_alone plan migrate_to empty_database log_mark log_has script);
+our @EXPORT = qw(root db sqitch deploy_alone plan migrate_to empty_database log_mark log_lines log_has script);
 
 my $ROOT = Cwd::realpath(dirname(__FILE__) . '/../../..');
 my $DSN = $ENV{TASKEVENTS_TEST_DSN} // die "run me by ./dev test upgrade\n";
@@ -84,12 +84,16 @@ my $mark = 0;
 sub log_file { "$ENV{TASKEVENTS_RUN}/log/httpd.log" }
 sub log_mark { $mark = -s log_file() // 0; return }
 
-# Whether httpd's log has it, since the mark.
+# What httpd has logged since the mark.
+sub log_lines {
+    open my $in, '<', log_file() or return;
+    seek $in, $mark, 0;
+    return <$in>;
+}
+
 sub log_has {
     my ($what) = @_;
-    open my $in, '<', log_file() or return 0;
-    seek $in, $mark, 0;
-    return scalar grep { $_ =~ $what } <$in>;
+    return scalar grep { $_ =~ $what } log_lines();
 }
 
 1;
