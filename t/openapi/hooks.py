@@ -78,7 +78,8 @@ def set_cursor(case):
 def set_days(query):
     """At most 366 of them, in order; the last one is today if not told."""
     if "from" in query:
-        day = query.get("to") or datetime.date.today().isoformat()
+        day = query.get("to") or datetime.datetime.now(
+            datetime.UTC).date().isoformat()
         query["from"] = day if day[:4] != "0000" else "2026-01-31"
     if query.get("to", "")[:4] == "0000":
         query["to"] = query.get("from", "2026-01-31")

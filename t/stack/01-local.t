@@ -18,7 +18,7 @@ is $created->{status}, 201, 'a task is created';
 my $done = api($user, POST => "tasks/$created->{json}{id}/complete");
 is $done->{status}, 200, 'and completed';
 
-my $two = eventually 10, sub { my @t = tasks($user); @t == 2 && \@t };
+my $two = eventually 60, sub { my @t = tasks($user); @t == 2 && \@t };
 ok $two, 'its next occurrence appears, without any sidecar';
 like $two->[1]{due_date}, qr/^2031-05-05T09:00:00/, 'due a day later';
 ok !$two->[1]{completed}, 'and open';

@@ -29,7 +29,7 @@ my $published = published(1);
 is api($user, POST => 'tasks', { title => 'Not traced' })->{status}, 201, 'and one by a request without';
 my ($with, $without) = @{ published(2) };
 
-ok eventually(15, sub { first_occurrences(stream_of($user)) == 2 }), 'both events are in Kafka';
+ok eventually(60, sub { first_occurrences(stream_of($user)) == 2 }), 'both events are in Kafka';
 my ($first, $second) = first_occurrences(stream_of($user));
 like $first->{traceparent}, qr/^00-$trace-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/, 'the event goes on with the trace';
 is $with, $first->{traceparent}, 'and so does the request that published it';
@@ -48,7 +48,7 @@ $pid = 0;
 # The traceparents of the requests that published this user's events.
 sub published {
     my ($n) = @_;
-    return eventually 15, sub {
+    return eventually 60, sub {
         open my $in, '<', $seen or return;
         my $text = do { local $/; <$in> };
         my @found;

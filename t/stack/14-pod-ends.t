@@ -51,11 +51,13 @@ sub publishes {
 }
 
 ok eventually(60, sub { publishes() == 204 }), 'the sidecar of the second pod publishes';
+# it is ready before it subscribes, and what is not subscribed is not paused
+ok eventually(60, sub { logged('app is subscribed to the following topics') }), 'and subscribes';
 my $before = records('tasks-dlq');
 
 kill TERM => $daprd;
 ok eventually(30, sub { logged('[Bb]locking.*shutdown') }), 'told to end, it waits for httpd';
-ok eventually(10, sub { logged('pausing subscription on topic (tasks|reminders) ') == 2 }),
+ok eventually(30, sub { logged('pausing subscription on topic (tasks|reminders) ') == 2 }),
   'and takes no more events';
 is publishes(), 204, 'but publishes on';
 

@@ -13,7 +13,7 @@ sub complete_open {
     my ($open) = grep { !$_->{completed} } @before;
     my $done = api($user, POST => "tasks/$open->{id}/complete");
     is $done->{status}, 200, "$open->{due_date} is completed";
-    return eventually 20, sub { my @t = tasks($user); @t > @before && \@t };
+    return eventually 60, sub { my @t = tasks($user); @t > @before && \@t };
 }
 
 sub is_due {
@@ -58,8 +58,13 @@ for my $case (
         is scalar(tasks($user)), $occurrence, 'and makes nothing';
     }
 
-    my @made = grep { $_->{type} eq 'task.created' && $_->{data}{origin} eq 'recurrence' }
-      first_occurrences(stream_of($user));
+    # a task is there before its event is published
+    my @made;
+    eventually 60, sub {
+        @made = grep { $_->{type} eq 'task.created' && $_->{data}{origin} eq 'recurrence' }
+          first_occurrences(stream_of($user));
+        @made >= @next;
+    };
     is @made, @next, 'each occurrence has one event';
     is $made[0]{causationid}, $completed->{id}, 'caused by the completion';
     is $made[0]{correlationid}, $completed->{correlationid}, 'in the same chain';

@@ -29,7 +29,7 @@ ctl(daprd => 'start');
 
 for my $user (@users) {
     ok eventually(60, sub { tasks($user) == 2 }), 'its next occurrence appears';
-    ok eventually(30, sub { history($user) == $each + 3 }), 'and all of its events are handled, once each';
+    ok eventually(60, sub { history($user) == $each + 3 }), 'and all of its events are handled, once each';
     my @sequences = map { $_->{sequence} + 0 } history($user);
     is_deeply \@sequences, [1 .. $each + 3], 'in their order';
     is scalar(tasks($user)), 2, 'still one next occurrence';
@@ -51,6 +51,9 @@ for my $user (@users) {
 open my $holder, '|-', 'psql', '-XqAt', stack('TASKEVENTS_DSN') or die "psql: $!";
 $holder->autoflush;
 print {$holder} "BEGIN; SELECT id FROM taskevents.tasks WHERE id = $task{$held}{id} FOR UPDATE \\g /dev/null\n";
+ok eventually(30, sub {
+    (sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND query LIKE '%WHERE id = $task{$held}{id} FOR UPDATE%'"))[0]
+}), 'somebody holds a task';
 my $failures = failures();
 ctl(daprd => 'start');
 ok eventually(60, sub { failures() > $failures }), 'while a task is held its completion is answered RETRY';
@@ -66,7 +69,7 @@ is_deeply [ grep { my $e = $_; grep { $e->{key} eq $_ } @users } records('tasks-
 bulk('Off');
 my $after = new_user('single');
 api($after, POST => 'tasks', { title => 'One' });
-ok eventually(30, sub { history($after) == 1 }), 'Off: events come singly again';
+ok eventually(60, sub { history($after) == 1 }), 'Off: events come singly again';
 
 done_testing;
 

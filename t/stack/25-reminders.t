@@ -50,7 +50,7 @@ sub due_in {
     my $task = api($user, POST => 'tasks', { title => "Remind me: $name", due_date => in($seconds + $LEAD) });
     is $task->{status}, 201, "$name: a task";
     my $reminder;
-    ok eventually(20, sub { $reminder = row('SELECT * FROM taskevents.reminders WHERE user_id = ?', $user) }),
+    ok eventually(60, sub { $reminder = row('SELECT * FROM taskevents.reminders WHERE user_id = ?', $user) }),
       'has a reminder';
     return ($user, $reminder->{id}, $task->{json});
 }
@@ -61,18 +61,27 @@ sub notifications {
     return $answer->{status} == 200 ? @{ $answer->{json} } : ();
 }
 
+# Seconds behind its time; and behind its making, if that was later: the event that it
+# comes of is not always here at once.
 sub lateness {
     my ($id) = @_;
-    return row('SELECT extract(epoch FROM ended_at - remind_at) AS s FROM taskevents.reminders WHERE id = ?', $id)->{s};
+    return @{ row('SELECT extract(epoch FROM ended_at - remind_at) AS s, extract(epoch FROM ended_at - greatest(remind_at, scheduled_at)) AS made
+        FROM taskevents.reminders WHERE id = ?', $id) }{qw(s made)};
+}
+
+# Seconds until its time.
+sub left {
+    my ($id) = @_;
+    return row('SELECT extract(epoch FROM remind_at - clock_timestamp()) AS s FROM taskevents.reminders WHERE id = ?', $id)->{s};
 }
 
 # It was triggered once, not early, told of once, at most `late` seconds late.
 sub came_once {
     my ($user, $id, $late, $what) = @_;
-    ok eventually(30, sub { notifications($user) == 1 }), "$what: notified";
-    my $s = lateness($id);
+    ok eventually(60, sub { notifications($user) == 1 }), "$what: notified";
+    my ($s, $made) = lateness($id);
     cmp_ok $s, '>=', 0, '… not before its time';
-    cmp_ok $s, '<',  $late, sprintf '… and %.2f s after it', $s;
+    cmp_ok $made, '<', $late, sprintf '… and %.2f s after it', $s;
     sleep 1;
     is scalar(notifications($user)), 1, '… once';
     is_deeply [ map { $_->{type} } first_occurrences(stream_of($user, 'reminders')) ],
@@ -87,14 +96,15 @@ sub job {
 }
 sub job_is { my ($id, $state) = @_; return sub { row('SELECT job_state FROM taskevents.reminders WHERE id = ?', $id)->{job_state} eq $state } }
 
-my ($user, $id) = due_in(4, 'job');
-ok eventually(10, job_is($id, 'made')), 'its job is made';
+# far enough ahead for a busy machine to make its job before
+my ($user, $id) = due_in(12, 'job');
+ok eventually(30, job_is($id, 'made')), 'its job is made';
 is job($id)->{status}, 200, '… the scheduler has it';
 came_once($user, $id, 5, 'job');
-is row('SELECT job_state FROM taskevents.reminders WHERE id = ?', $id)->{job_state}, 'gone', 'the job is gone';
+ok eventually(20, job_is($id, 'gone')), 'the job is gone';
 
 ($user, $id, my $task) = due_in(3600, 'cancelled');
-ok eventually(10, job_is($id, 'made')), 'its job is made';
+ok eventually(30, job_is($id, 'made')), 'its job is made';
 is api($user, POST => "tasks/$task->{id}/complete")->{status}, 200, 'the task is completed';
 ok eventually(20, job_is($id, 'gone')), 'the job is taken back';
 isnt job($id)->{status}, 200, '… the scheduler has it no more';
@@ -105,12 +115,14 @@ for my $lost (0, 1) {
     my $what = $lost ? 'the scheduler loses its data' : 'the scheduler is killed';
     (undef, $id) = due_in(3600, 'much-later');
     ok eventually(40, job_is($id, 'made')), 'the scheduler takes jobs';
-    ($user, $id) = due_in(6, $lost ? 'lost' : 'killed');
-    ok eventually(10, job_is($id, 'made')), 'its job is made';
+    ($user, $id) = due_in(12, $lost ? 'lost' : 'killed');
+    ok eventually(30, job_is($id, 'made')), 'its job is made';
     ctl(scheduler => 'kill');
     my ($other, $its) = due_in(3, 'meanwhile');
     came_once($other, $its, 5, "$what; another one");
     system("rm -rf $ENV{TASKEVENTS_RUN}/scheduler/*") if $lost;
+    my $left = left($id);
+    sleep $left if $left > 0;
     ctl(scheduler => 'start');
     came_once($user, $id, 5, $what);
 }
@@ -126,12 +138,14 @@ for my $lost (0, 1) {
 ctl(daprd => 'restart');
 
 # the database restarts at that very moment
-my ($unlucky, $its) = due_in(3, 'unlucky');
-my $wait = row('SELECT extract(epoch FROM remind_at - clock_timestamp()) AS s FROM taskevents.reminders WHERE id = ?', $its)->{s};
+my ($unlucky, $its) = due_in(8, 'unlucky');
+my $wait = left($its);
 sleep $wait - 0.5 if $wait > 0.5;
+my $away = time;
 ctl(postgres => 'restart');
-came_once($unlucky, $its, 15, 'PostgreSQL is restarted when it is due');
-came_once($user, $id, 15, 'the one of before');
+$away = time - $away;
+came_once($unlucky, $its, 15 + $away, 'PostgreSQL is restarted when it is due');
+came_once($user, $id, 15 + $away, 'the one of before');
 
 # httpd is away for an hour while the time of many comes: the oldest are told of
 # first, each once, and requests are answered meanwhile
@@ -166,16 +180,18 @@ came_once($user, $id, 15, 'the one of before');
 my ($lib) = glob '/usr/lib/*/faketime/libfaketime.so.1';
 ok $lib, 'libfaketime is here';
 for my $step ('+1h', '-1h') {
-    my ($clocked, $one) = due_in(10, 'clock');
+    my ($clocked, $one) = due_in(20, 'clock');
     ctl(httpd => 'stop');
     extra(environment => "LD_PRELOAD=$lib\nFAKETIME=$step\n");
     ctl(httpd => 'start');
-    my $left = row('SELECT extract(epoch FROM remind_at - clock_timestamp()) AS s FROM taskevents.reminders WHERE id = ?', $one)->{s};
+    my $left = left($one);
     cmp_ok $left, '>', 1, "a clock at $step: started before the time";
-    my $state = sub { row('SELECT state FROM taskevents.reminders WHERE id = ?', $one)->{state} };
+    # on a busy machine the look may come when it is over
+    my $look = sub { row('SELECT state, clock_timestamp() < remind_at AS early FROM taskevents.reminders WHERE id = ?', $one) };
     sleep $left - 0.7;
-    is $state->(), 'scheduled', '… still scheduled right before it';
-    ok eventually(15, sub { $state->() eq 'triggered' }), '… triggered after it';
+    my $before = $look->();
+    ok $before->{state} eq 'scheduled' || !$before->{early}, '… still scheduled right before it';
+    ok eventually(30, sub { $look->()->{state} eq 'triggered' }), '… triggered after it';
     ok eventually(30, sub { row('SELECT count(*) AS n FROM taskevents.notifications WHERE user_id = ?', $clocked)->{n} }), '… and told of';
     ctl(httpd => 'stop');
     extra('environment');
@@ -190,8 +206,8 @@ $LEAD = 24 * 3600;
 my %asked = map { $_->{topic} => $_->{bulkSubscribe} } @{ json->decode(TaskEvents::Stack::request(
     GET => stack('TASKEVENTS_SIDECAR_URL') . '/dapr/subscribe', { 'dapr-api-token' => stack('APP_API_TOKEN') })->{content}) };
 is_deeply [ grep { $asked{$_} } keys %asked ], ['reminders'], 'the sidecar is asked for batches of reminders, and of nothing else';
-($user, $id) = due_in(5, 'day-ahead');
-ok eventually(10, job_is($id, 'made')), 'its job is made';
+($user, $id) = due_in(12, 'day-ahead');
+ok eventually(30, job_is($id, 'made')), 'its job is made';
 came_once($user, $id, 5, 'day-ahead');
 (undef, undef, $task) = due_in(60, 'completed');
 is api($task->{user_id}, POST => "tasks/$task->{id}/complete")->{status}, 200, 'completed';

@@ -20,11 +20,12 @@ sub is_not_missed {
         is $answer->{status}, 201, "$part $away: still created";
         $slowest = $answer->{seconds} if $answer->{seconds} > $slowest;
     }
-    cmp_ok $slowest, '<', 1, 'and without waiting';
+    # who waits for a sidecar that does not answer waits for 4 or 5 s
+    cmp_ok $slowest, '<', 3, 'and without waiting';
 
     ctl($part, $back);
     is api($user, POST => 'tasks', { title => 'after' })->{status}, 201, 'one after';
-    ok eventually(60, sub { first_occurrences(stream_of($user)) == 7 }),
+    ok eventually(120, sub { first_occurrences(stream_of($user)) == 7 }),
       "after $back all events are in Kafka";
     my @events = first_occurrences(stream_of($user));
     is_deeply [ map { $_->{data}{task}{title} } @events ],
@@ -46,6 +47,6 @@ my $task = api($user, POST => 'tasks', {
     recurring_interval => 'daily',
 })->{json};
 is api($user, POST => "tasks/$task->{id}/complete")->{status}, 200, 'a completion';
-ok eventually(60, sub { tasks($user) == 2 }), 'comes back from Kafka as an occurrence';
+ok eventually(120, sub { tasks($user) == 2 }), 'comes back from Kafka as an occurrence';
 
 done_testing;

@@ -13,7 +13,8 @@ ctl(httpd => 'start');
 attach();
 my $user = new_user('waits');
 my $url = stack('TASKEVENTS_URL');
-my @children = children();
+my @children;
+eventually(30, sub { (@children = children()) >= 2 });    # StartServers
 
 ok eventually(30, sub { log_has(qr/TE0204.*version 0/) }), 'without a schema: the log says it, before anybody asks';
 waits('without a schema', 0);
@@ -31,7 +32,7 @@ ok eventually(30, sub { deliver(tasks => event())->{status} == 200 }), 'an event
 ok log_has(qr/TE0205/), 'the log says that it goes on';
 is_deeply [children()], \@children, 'and no child was started for it';
 
-my ($status, $said) = sqitch('revert', '-y', '--to', $before);
+my ($status, $said) = patiently(sub { sqitch('revert', '-y', '--to', $before) });
 is $status, 0, 'the last migration is taken back under the service' or diag $said;
 ok eventually(30, sub { ready()->{status} == 503 }), 'it is not ready';
 waits('taken back', $version);

@@ -130,7 +130,10 @@ class Browser:
         return bool(self.all(css))
 
     def text(self, css="body"):
-        return self.one(css).text
+        """Of what there is when it is asked: a page that looks again by itself
+        may take away what was just found."""
+        return eventually(css, lambda: [one.text for one in
+                                        self.all(css)[:1]])[0]
 
     def run(self, script, *args):
         """JavaScript of the test's own, also where the page may have none."""

@@ -77,9 +77,12 @@ class Injector:
 
     def node(self, leave, lasts, choice, also):
         """A second httpd and sidecar join the consumer group and leave it:
-        Kafka hands the partitions out anew, twice."""
+        Kafka hands the partitions out anew, twice. That takes some seconds,
+        and it may leave before: but not until it once had some."""
         for part in ("httpd2", "daprd2"):
             self.stack.ctl(part, "start")
+        if not self.stack.deliveries_to("httpd2"):
+            eventually(20, lambda: self.stack.deliveries_to("httpd2"))
         self.meanwhile(lasts, choice, also)
         for part in ("httpd2", "daprd2") if leave == "kill" \
                 else ("daprd2", "httpd2"):

@@ -146,7 +146,7 @@ class Run:
             f"{n} {kind}" for kind, n in sorted(injector.kinds.items())))
         joined = sum(n for kind, n in injector.kinds.items()
                      if kind.startswith("node-"))
-        tap.ok(self.deliveries_to("httpd2") > 0 or not joined,
+        tap.ok(self.stack.deliveries_to("httpd2") > 0 or not joined,
                f"a second node had its share of the deliveries, {joined} "
                "times")
         slow = [e for e in injector.endings if e[1] > EXIT_WITHIN]
@@ -165,14 +165,6 @@ class Run:
         status = connection.getresponse().status
         connection.close()
         return status
-
-    def deliveries_to(self, part):
-        """In all runs of this instance."""
-        name = f"{RUN}/log/{part}-access.log"
-        if not os.path.exists(name):
-            return 0
-        with open(name, encoding="utf-8", errors="replace") as log:
-            return sum("POST /api/events/" in line for line in log)
 
     def judge(self, disturbed):
         self.history = history = History()

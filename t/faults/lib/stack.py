@@ -149,6 +149,15 @@ class Stack:
         with open(f"{RUN}/log/httpd.log", "rb") as log:
             return log.read().count(b"resuming normal operations")
 
+    @staticmethod
+    def deliveries_to(part):
+        """In all runs of this instance."""
+        name = f"{RUN}/log/{part}-access.log"
+        if not os.path.exists(name):
+            return 0
+        with open(name, encoding="utf-8", errors="replace") as log:
+            return sum("POST /api/events/" in line for line in log)
+
     def answers(self):
         """Whether httpd answers a new connection well."""
         connection = http.client.HTTPConnection(

@@ -1,6 +1,7 @@
 # next_due against known dates, and against counting all intervals one by one.
 use strict;
 use warnings;
+use List::Util qw(min);
 use Test::More;
 use Migrations;
 
@@ -119,8 +120,15 @@ sub check
 check('near', [map { random_case(0) } 1 .. 6000]);
 check('up to fifty years away', [map { random_case(1) } 1 .. 400]);
 
-# constant cost: fifty years away takes no longer than a day (generous, for a busy machine)
+# constant cost: fifty years away takes no longer than a day (generous, for a busy machine,
+# and the best of some: it may be busy with others just then)
 sub seconds
+{
+    my ($not_before) = @_;
+    return min(map { seconds_once($not_before) } 1 .. 5);
+}
+
+sub seconds_once
 {
     my ($not_before) = @_;
     my $plan = $db->selectcol_arrayref(qq{

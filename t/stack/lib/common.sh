@@ -115,12 +115,13 @@ port() { sed -n "s/^$1=//p" "$RUN/ports" 2>/dev/null; }
 # whichever way.
 port_busy() { (: <"/dev/tcp/${2:-127.0.0.1}/$1") 2>/dev/null; }
 
-# Below the range that the kernel hands to outgoing connections.
+# Below the range that the kernel hands to outgoing connections. A port of another
+# instance of this checkout is not free while that one's part is just not running.
 free_port() {
     local try
     while :; do
         try=$((20000 + SRANDOM % 12000))
-        grep -qs "=$try\$" "$RUN/ports" && continue
+        grep -qs "=$try\$" "$RUN/ports" "$WORK/ports" "$WORK"/test/*/ports && continue
         port_busy "$try" || break
     done
     printf '%s\n' "$try"

@@ -74,7 +74,7 @@ httpd_reload() {
     pid=$(part_pid httpd)
     before=" $(pgrep -P "$pid" | tr '\n' ' ')"
     kill -USR1 "$pid"
-    wait_for 30 httpd_reloaded "$pid" "$before" || die "httpd did not restart"
+    wait_for 60 httpd_reloaded "$pid" "$before" || die "httpd did not restart"
     record_process httpd "$pid" "$(fingerprint)"
 }
 

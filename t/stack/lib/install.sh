@@ -36,6 +36,16 @@ as_root() {
     fi
 }
 
+# apt does not wait for another one, and suites run beside each other. What a package
+# starts must not inherit the lock.
+apt_get() { # ARGUMENT...
+    mkdir -p "$CACHE"
+    (
+        flock 5
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 "$@" 5>&-
+    ) 5>"$CACHE/.apt-lock"
+}
+
 # The server package would otherwise make and start a cluster of the machine's.
 PG_DROP_IN=/etc/postgresql-common/createcluster.d/taskevents-no-main.conf
 
@@ -56,9 +66,7 @@ install_packages() {
     say "installing: ${missing[*]}"
     [[ " ${missing[*]} " == *" postgresql "* ]] && hold_back_cluster
     mkdir -p "$RUN/log"
-    if ! { as_root apt-get update &&
-        as_root env DEBIAN_FRONTEND=noninteractive \
-            apt-get install -y --no-install-recommends "${missing[@]}"; } \
+    if ! { apt_get update && apt_get install -y --no-install-recommends "${missing[@]}"; } \
         </dev/null >"$RUN/log/install.log" 2>&1; then
         as_root rm -f "$PG_DROP_IN"
         tail -n 15 "$RUN/log/install.log" >&2
@@ -79,7 +87,7 @@ promtool_program() {
         say "getting promtool" >&2
         mkdir -p "$RUN/log" "$CACHE"
         dir=$(mktemp -d "$CACHE/.prometheus.XXXXXX")
-        if ! { as_root apt-get update && (cd "$dir" && apt-get download prometheus) &&
+        if ! { apt_get update && (cd "$dir" && apt-get download prometheus) &&
             dpkg-deb -x "$dir"/prometheus_*.deb "$dir/prometheus"; } </dev/null >"$RUN/log/promtool.log" 2>&1; then
             tail -n 15 "$RUN/log/promtool.log" >&2
             die "could not get promtool, of the Debian package prometheus"

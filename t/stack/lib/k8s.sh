@@ -65,7 +65,7 @@ suite_k8s() {
     strimzi=$(strimzi_schemas)
     export TASKEVENTS_K8S_TOOLS=$tools TASKEVENTS_STRIMZI_SCHEMAS=$strimzi
     TASKEVENTS_DAPR=$(dapr_programs) && export TASKEVENTS_DAPR
-    (cd "$ROOT" && timeout --foreground 300 \
+    (cd "$ROOT" && timeout --foreground 900 \
         prove --timer --norc --exec "$python" t/k8s/*.t) || return
     [[ -z $K8S_LONG ]] || image_test "$python"
 }

@@ -116,7 +116,7 @@ kafka_topics() {
     kafka_topic reminders 3 7 >>"$log" 2>&1 & jobs+=("$!")
     kafka_topic tasks-dlq 1 30 >>"$log" 2>&1 & jobs+=("$!")
     wait "${jobs[@]}"
-    kafka_has_topics || {
+    wait_for 30 kafka_has_topics || {
         tail -n 15 "$log" >&2
         die "could not make the topics"
     }

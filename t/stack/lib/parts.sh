@@ -138,7 +138,8 @@ part_spawn() { # NAME MARK; uses CMD and PART_ENV
 
 part_await() {
     local name=$1
-    if wait_for 60 part_settled "$name" && part_running "$name"; then
+    # long, for a busy machine: one that dies is seen at once
+    if wait_for 180 part_settled "$name" && part_running "$name"; then
         say "$(printf '%-10s ready' "$name")"
         return 0
     fi

@@ -203,7 +203,7 @@ suite_events() {
     postgres_bring_up
     part_up httpd
     (cd "$ROOT" && TASKEVENTS_RUN="$RUN" TASKEVENTS_TEST_DSN=$(db_dsn) \
-        PYTHONTZPATH=$(postgres_zones) timeout --foreground 600 \
+        PYTHONTZPATH=$(postgres_zones) timeout --foreground 1200 \
         prove --timer --norc --exec "$python" t/events/*.t) || return
     parts_down
 }
@@ -310,7 +310,7 @@ suite_browser() {
     live_service
     TASKEVENTS_STATUS_URL="$(RUN="$TEST/live" httpd_url)/taskevents-status" \
         TASKEVENTS_DSN=$(RUN="$TEST/live" db_dsn) \
-        timeout --foreground 300 python3 "$ROOT/t/browser/status.py"
+        timeout --foreground 900 python3 "$ROOT/t/browser/status.py"
 }
 
 # The same build counts which lines are reached. With -O0, for a line to be itself, and
@@ -361,7 +361,7 @@ suite_stack() {
     RUN="$TEST/stack"
     [[ ! -d $RUN/pid ]] || parts_down
     rm -rf "$RUN"
-    (cd "$ROOT" && TASKEVENTS_RUN="$RUN" timeout --foreground 1200 \
+    (cd "$ROOT" && TASKEVENTS_RUN="$RUN" timeout --foreground 2400 \
         prove --timer --norc -It/stack/lib t/stack/*.t)
 }
 

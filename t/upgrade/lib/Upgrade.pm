@@ -9,9 +9,9 @@ use Cwd ();
 use DBI;
 use Exporter qw(import);
 use File::Basename qw(dirname);
-use Time::HiRes qw(time);
+use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(root db sqitch deploy_alone plan migrate_to empty_database log_mark log_lines log_has script);
+our @EXPORT = qw(root db sqitch patiently deploy_alone plan migrate_to empty_database log_mark log_lines log_has script);
 
 my $ROOT = Cwd::realpath(dirname(__FILE__) . '/../../..');
 my $DSN = $ENV{TASKEVENTS_TEST_DSN} // die "run me by ./dev test upgrade\n";
@@ -49,6 +49,19 @@ sub sqitch {
     return output_of(sub { }, "$ROOT/migrations/with-dsn", $DSN, 'sqitch', $verb, '--chdir', "$ROOT/migrations", @rest, 'db:pg:');
 }
 
+# What the sub says once nobody had a lock that it wanted; as taskevents-migrate, which
+# tries again.
+sub patiently {
+    my ($migrate) = @_;
+    my ($status, $said);
+    for (1 .. 20) {
+        ($status, $said) = $migrate->();
+        last if !$status || $said !~ /lock timeout/;
+        sleep 1;
+    }
+    return ($status, $said);
+}
+
 # The script of a change as sqitch runs it, without sqitch's own seconds.
 sub deploy_alone {
     my ($change) = @_;
@@ -63,7 +76,7 @@ sub script {
 
 sub migrate_to {
     my ($change) = @_;
-    my ($status, $said) = sqitch('deploy', '--verify', defined $change ? ('--to', $change) : ());
+    my ($status, $said) = patiently(sub { sqitch('deploy', '--verify', defined $change ? ('--to', $change) : ()) });
     die "sqitch: $said" if $status;
 }
 

@@ -238,10 +238,11 @@ sub sql {
 # ---- Kafka -------------------------------------------------------------------
 
 # Every record of the topic, or of one user on it, from its beginning, in order
-# within a partition.
+# within a partition. What kcat had when it failed may be some of them: it is asked
+# again.
 sub records {
-    my ($topic, $user) = @_;
-    open my $out, '-|', 'timeout', 20, 'kcat', '-C', '-e', '-q', '-o', 'beginning',
+    my ($topic, $user, $tries) = @_;
+    open my $out, '-|', 'timeout', 60, 'kcat', '-C', '-e', '-q', '-o', 'beginning',
       '-b', stack('TASKEVENTS_BROKERS'), '-t', $topic, '-f', '%k\t%p\t%o\t%s\n'
       or die "kcat: $!";
     my @records;
@@ -256,7 +257,7 @@ sub records {
             event     => $JSON->decode($value),
         };
     }
-    close $out;
+    close $out or ($tries // 3) <= 1 or return records($topic, $user, ($tries // 3) - 1);
     return @records;
 }
 
