@@ -13,7 +13,12 @@ dapr_programs() { # the directory they are in; built if it is not there
     fi
     dir="$CACHE/dapr-$(cd "$src" && find . -type f | sort | xargs sha256sum |
         sha256sum | cut -c 1-16)"
-    [[ -x $dir/daprd && -x $dir/scheduler ]] || build_dapr "$src" "$dir" || return
+    mkdir -p "$CACHE"
+    # suites beside each other want it: built once, it takes the whole machine
+    (
+        flock 5
+        [[ -x $dir/daprd && -x $dir/scheduler ]] || build_dapr "$src" "$dir" 5>&-
+    ) 5>"$CACHE/.dapr-lock" || return
     printf '%s\n' "$dir"
 }
 
