@@ -97,7 +97,7 @@ sub job {
 sub job_is { my ($id, $state) = @_; return sub { row('SELECT job_state FROM taskevents.reminders WHERE id = ?', $id)->{job_state} eq $state } }
 
 # far enough ahead for a busy machine to make its job before
-my ($user, $id) = due_in(12, 'job');
+my ($user, $id) = due_in(8, 'job');
 ok eventually(30, job_is($id, 'made')), 'its job is made';
 is job($id)->{status}, 200, '… the scheduler has it';
 came_once($user, $id, 5, 'job');
@@ -115,7 +115,7 @@ for my $lost (0, 1) {
     my $what = $lost ? 'the scheduler loses its data' : 'the scheduler is killed';
     (undef, $id) = due_in(3600, 'much-later');
     ok eventually(40, job_is($id, 'made')), 'the scheduler takes jobs';
-    ($user, $id) = due_in(12, $lost ? 'lost' : 'killed');
+    ($user, $id) = due_in(8, $lost ? 'lost' : 'killed');
     ok eventually(30, job_is($id, 'made')), 'its job is made';
     ctl(scheduler => 'kill');
     my ($other, $its) = due_in(3, 'meanwhile');
@@ -180,7 +180,7 @@ came_once($user, $id, 15 + $away, 'the one of before');
 my ($lib) = glob '/usr/lib/*/faketime/libfaketime.so.1';
 ok $lib, 'libfaketime is here';
 for my $step ('+1h', '-1h') {
-    my ($clocked, $one) = due_in(20, 'clock');
+    my ($clocked, $one) = due_in(14, 'clock');
     ctl(httpd => 'stop');
     extra(environment => "LD_PRELOAD=$lib\nFAKETIME=$step\n");
     ctl(httpd => 'start');
@@ -206,7 +206,7 @@ $LEAD = 24 * 3600;
 my %asked = map { $_->{topic} => $_->{bulkSubscribe} } @{ json->decode(TaskEvents::Stack::request(
     GET => stack('TASKEVENTS_SIDECAR_URL') . '/dapr/subscribe', { 'dapr-api-token' => stack('APP_API_TOKEN') })->{content}) };
 is_deeply [ grep { $asked{$_} } keys %asked ], ['reminders'], 'the sidecar is asked for batches of reminders, and of nothing else';
-($user, $id) = due_in(12, 'day-ahead');
+($user, $id) = due_in(8, 'day-ahead');
 ok eventually(30, job_is($id, 'made')), 'its job is made';
 came_once($user, $id, 5, 'day-ahead');
 (undef, undef, $task) = due_in(60, 'completed');
