@@ -27,7 +27,7 @@ static void terminate(const char *pid)
     int i;
 
     ck_assert_str_eq(sql("SELECT pg_terminate_backend(%s)", pid), "t");
-    for (i = 0; i < 500; ++i) {
+    for (i = 0; i < 2000; ++i) {
         if (*sql("SELECT 1 FROM pg_stat_activity WHERE pid = %s", pid)
             == '\0') {
             /* its last words travel */
@@ -73,7 +73,8 @@ START_TEST(a_pool_that_is_empty_answers_busy_in_time)
     took = apr_time_now() - before;
     ck_assert_ptr_null(c);
     ck_assert_int_ge(took, apr_time_from_msec(280));
-    ck_assert_int_lt(took, apr_time_from_sec(2));
+    /* the caller has 9 s */
+    ck_assert_int_lt(took, apr_time_from_sec(5));
     te_db_release(a);
     c = borrow(db_pool);
     te_db_release(b);
@@ -258,7 +259,7 @@ START_TEST(a_pool_that_closed_leaves_no_session)
         te_db_release(dbs[i]);
     }
     close_pool(db_pool);
-    for (i = 0; i < 300; ++i) {
+    for (i = 0; i < 2000; ++i) {
         if (strcmp(sql("SELECT count(*) FROM pg_stat_activity"
                        " WHERE application_name = '%s'", name), "0") == 0) {
             return;

@@ -1,5 +1,6 @@
 /* One connection: statements, transactions, errors. */
 #include <apr_strings.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "../../mod_taskevents/base/timefmt.h"
@@ -198,7 +199,7 @@ static int ends(const char *pid)
 {
     int i;
 
-    for (i = 0; i < 300; ++i) {
+    for (i = 0; i < 2000; ++i) {
         if (*sql("SELECT 1 FROM pg_stat_activity WHERE pid = %s", pid)
             == '\0') {
             return 1;
@@ -366,7 +367,7 @@ START_TEST(no_call_outlives_its_budget)
     replace_statement(A, 0, "SELECT pg_sleep(4)");
     te_db_renew(db, apr_time_from_msec(300));
     ck_assert_int_eq(run(A, TE_TX_NONE, NULL), TE_DB_LOST);
-    ck_assert_int_lt(apr_time_now() - before, apr_time_from_sec(2));
+    ck_assert_int_lt(apr_time_now() - before, apr_time_from_msec(3500));
     ck_assert_int_eq(te_db_reopen(db, apr_time_from_sec(9)), TE_DB_OK);
     ck_assert_int_eq(te_db_is_direct(db), 1);
 }
@@ -394,16 +395,17 @@ END_TEST
 typedef struct {
     te_db_t *db;
     te_db_err_e err;
+    pthread_barrier_t *both;
 } opponent_t;
 
-/* Lock in opposite orders, with a pause in between. */
+/* Lock in opposite orders: the second when the other one has its first. */
 static void lock_both(int number, void *context)
 {
     opponent_t *o = &((opponent_t *)context)[number];
     PGresult *r;
 
     o->err = te_db_run(o->db, number ? B : A, TE_TX_BEGIN, NULL, &r);
-    apr_sleep(apr_time_from_msec(200));
+    pthread_barrier_wait(o->both);
     if (o->err == TE_DB_OK) {
         o->err = te_db_run(o->db, number ? A : B, TE_TX_NONE, NULL, &r);
     }
@@ -412,14 +414,18 @@ static void lock_both(int number, void *context)
 
 START_TEST(a_deadlock_says_again_to_one_of_the_two)
 {
+    pthread_barrier_t both;
     opponent_t o[2];
 
+    pthread_barrier_init(&both, NULL, 2);
+    o[0].both = o[1].both = &both;
     replace_statement(A, 0, "SELECT pg_advisory_xact_lock(77002)");
     replace_statement(B, 0, "SELECT pg_advisory_xact_lock(77003)");
     o[0].db = db;
     o[1].db = te_db_standalone(pool, test_settings(1));
     ck_assert_int_eq(te_db_reopen(o[1].db, apr_time_from_sec(60)), TE_DB_OK);
     run_threads(2, lock_both, o);
+    pthread_barrier_destroy(&both);
     te_db_close(o[1].db);
     ck_assert_int_eq(o[0].err == TE_DB_AGAIN, o[1].err != TE_DB_AGAIN);
     ck_assert_int_eq(o[0].err == TE_DB_OK, o[1].err != TE_DB_OK);

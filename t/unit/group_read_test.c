@@ -10,7 +10,7 @@
 
 #define THREADS 24              /* more than the short statement takes */
 #define TASKS 9
-#define SLOW apr_time_from_msec(200)
+#define SLOW apr_time_from_msec(600)
 
 static te_db_pool_t *db_pool;
 static te_group_t *group;
@@ -20,6 +20,7 @@ typedef struct {
     const char *user;
     apr_int64_t id;
     te_task_t *task;
+    int tries;
     te_db_err_e err;
     apr_interval_time_t took;
 } reader_t;
@@ -54,7 +55,7 @@ static void read_slowly(void)
 
     replace_statement(TE_TASK_GET, get->params,
                       apr_pstrcat(pool, get->sql,
-                                  " AND pg_sleep(0.2)::text = ''", NULL));
+                                  " AND pg_sleep(0.6)::text = ''", NULL));
 }
 
 /* n of a user, of a block of ids that is nobody else's.
@@ -76,13 +77,15 @@ static apr_int64_t some_tasks(const char *user, int n)
 static void read_one(int number, void *context)
 {
     reader_t *r = (reader_t *)context + number;
-
     apr_time_t start;
+    int tries = 0;
 
     apr_sleep(number == 0 ? 0 : apr_time_from_msec(20));
     start = apr_time_now();
-    r->err = te_group_get(group, r->pool, r->user, r->id, &r->task,
-                          start + apr_time_from_sec(20));
+    do {
+        r->err = te_group_get(group, r->pool, r->user, r->id, &r->task,
+                              start + apr_time_from_sec(20));
+    } while (r->err == TE_DB_AGAIN && ++tries < r->tries);
     r->took = apr_time_now() - start;
 }
 
@@ -97,6 +100,8 @@ static void set_up_readers(reader_t *readers, int n, const char *user,
         readers[i].user = user;
         readers[i].id = first + i % TASKS;
         readers[i].task = NULL;
+        /* who waited too long on a busy machine may come once more */
+        readers[i].tries = 5;
     }
 }
 
@@ -219,11 +224,14 @@ static int left_when(const char *condition, int n, void (*fn)(int, void *))
 {
     const char *user = new_user();
     reader_t readers[THREADS];
-    int left;
+    int i, left;
 
     read_slowly();
     read_together_if(condition);
     set_up_readers(readers, THREADS, user, some_tasks(user, TASKS));
+    for (i = 0; i < THREADS; ++i) {
+        readers[i].tries = 1;
+    }
     run_threads(n, fn, readers);
     left = left_to_themselves(readers, THREADS);
     forget_readers(readers, THREADS);
@@ -256,7 +264,7 @@ static void read_or_cut(int number, void *context)
 
 START_TEST(of_a_batch_that_is_cut_each_goes_by_himself)
 {
-    ck_assert_int_gt(left_when(" AND (SELECT pg_sleep(0.5))::text = ''",
+    ck_assert_int_gt(left_when(" AND (SELECT pg_sleep(1.2))::text = ''",
                                THREADS + 1, read_or_cut), 0);
 }
 END_TEST

@@ -344,8 +344,10 @@ static void forget_or_handle(int number, void *context)
     apr_atomic_set32(&load->over, 1);
 }
 
-START_TEST(handlers_go_on_while_much_is_deleted)
+/* @return what the slowest event took meanwhile */
+static apr_interval_time_t forget_much(void)
 {
+    apr_interval_time_t slowest = 0;
     load_t load;
     int i;
 
@@ -361,8 +363,19 @@ START_TEST(handlers_go_on_while_much_is_deleted)
     ck_assert_uint_eq(load.failed, 0);
     ck_assert_uint_gt(load.handled, 100);
     for (i = 0; i < HANDLERS; ++i) {
-        /* a lock held for a batch would show; a busy machine may too */
-        ck_assert_int_lt(load.slowest[i], apr_time_from_sec(1));
+        slowest = load.slowest[i] > slowest ? load.slowest[i] : slowest;
+    }
+    return slowest;
+}
+
+START_TEST(handlers_go_on_while_much_is_deleted)
+{
+    int tries = 1;
+
+    /* a lock held for a batch would show each time; a busy machine may, too,
+     * but now and then */
+    while (forget_much() >= apr_time_from_sec(1)) {
+        ck_assert_int_lt(tries++, 3);
     }
 }
 END_TEST
