@@ -161,7 +161,7 @@ db()->begin_work;
 db()->do(q{SELECT FROM taskevents.streams WHERE user_id = ? AND name = 'tasks' FOR UPDATE}, undef, $v);
 my $socket = TaskEvents::Test::connection();
 print {$socket} TaskEvents::Test::compose(PATCH => task_path($v, $task->{id}), as => $v, json => { completed => $true, title => 'both' });
-select undef, undef, undef, 0.3;
+ok wait_held(), 'half of a change is done';
 is request(GET => task_path($v, $task->{id}), as => $v)->{json}{version}, 1, 'before the commit nobody sees it';
 is row('SELECT count(*) AS n FROM taskevents.outbox WHERE user_id = ?', $v)->{n}, 0, 'nor an event';
 db()->commit;

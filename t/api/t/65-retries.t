@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use utf8;
+use List::Util 'min';
 use Test::More;
 use Time::HiRes qw(time sleep);
 use TaskEvents::Test;
@@ -55,11 +56,13 @@ sub waits_are
     my @at = tried_at($user);
     my @waits = map { $at[$_] - $at[$_ - 1] } 1 .. $#at;
     is scalar(@waits), scalar(@$want), "$name: tried " . @at . ' times';
+    my @late = map { ($waits[$_] // 0) - $want->[$_] } 0 .. $#$want;
     for my $n (0 .. $#$want) {
-        # the publisher is woken at the time, and has to read the outbox
-        ok $waits[$n] >= $want->[$n] - 0.005 && $waits[$n] < $want->[$n] + 0.6, "... with $want->[$n] s between"
-            or diag $waits[$n];
+        ok $late[$n] >= -0.005 && $late[$n] < 2, "... with $want->[$n] s between" or diag $late[$n];
     }
+    # the publisher is woken at the time, and has to read the outbox: what it does unasked,
+    # about every second, would be later. Now and then it may meet a busy machine.
+    cmp_ok min(@late), '<', 0.25, '... and not when it happens to look' or diag "@late";
 }
 sub types { return join ' ', grep { /^task\./ } map { $_->{type} } history($_[0]) }
 sub letters { return rows('SELECT * FROM taskevents.dead_letters WHERE user_id = ?', $_[0]) }
@@ -79,16 +82,16 @@ like((outbox($bad))[0]{last_error}, qr/this one is broken/, 'its row says why');
 is types($bad), 'task.created', "the user's later events wait";
 
 # others do not: each while that one waits
-my $slowest = 0;
+my @took;
 for my $n (1 .. 5) {
     my $began = time;
     create($good, title => "other $n");
     wait_for(sub { history($good) == $n });
-    my $took = time - $began;
-    $slowest = $took if $took > $slowest;
+    push @took, time - $began;
     sleep 0.2;
 }
-cmp_ok $slowest, '<', 0.75, 'events of others do not';
+# a machine that is busy may hold up one or two of them, and not for as long as that one waits
+cmp_ok +(sort { $a <=> $b } @took)[2], '<', 0.75, 'events of others do not' or diag "@took";
 is scalar(outbox($bad)), 2, '... although it still waits';
 
 ok wait_for(sub { !outbox($weak) && !outbox($late) }, 15), 'one that works the third time is handled';

@@ -137,7 +137,7 @@ ok $status eq 'runs' || $said =~ /worker.*event|event.*worker/, 'the worker MPM 
 
 # dapr: a sidecar route that no <Location> maps would lose every event
 my $dapr = "TaskEventsEngine On\nTaskEventsTransport dapr\nTaskEventsDaprURL http://127.0.0.1:1\n$database\n";
-($status, $said) = httpd_try(server_config(lines => $dapr), undef, 5);
+($status, $said) = httpd_try(server_config(lines => $dapr));
 isnt $status, 'runs', 'dapr without its routes mapped does not start';
 like $said, qr{/dapr|/api/events|taskevents-sidecar}, 'and says what to map' or diag $said;
 my $mapped = $dapr . qq{TaskEventsAppTokenFile $dir/token

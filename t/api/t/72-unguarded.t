@@ -8,7 +8,7 @@ use TaskEvents::Test;
 my $good = qq{TaskEventsEngine On\nTaskEventsTransport local\nTaskEventsDatabase "host=127.0.0.1 port=1 dbname=x connect_timeout=1"\n};
 my $owner = 'Require taskevents-owner';
 sub location { my ($path, @lines) = @_; return join "\n", "<Location \"$path\">", @lines, '</Location>', '' }
-sub said { my ($status, $said) = httpd_try(server_config(lines => $good . $_[0]), undef, 10, qr/AH00489/); is $status, 'runs', '… starts all the same' or diag $said; return $said =~ /\[taskevents:error\][^\n]*TE0009[^\n]*/g }
+sub said { my ($status, $said) = httpd_try(server_config(lines => $good . $_[0]), undef, 60, qr/AH00489/); is $status, 'runs', '… starts all the same' or diag $said; return $said =~ /\[taskevents:error\][^\n]*TE0009[^\n]*/g }
 
 for my $case (
     ['no Require at all', location('/api', 'SetHandler taskevents')],
@@ -47,7 +47,7 @@ for my $case (
 ) {
     my ($name, $require, $more, $wanted, $not) = @$case;
     my ($status, $said) = httpd_try(server_config(lines => ($good =~ s/Transport local/Transport dapr/r) . "TaskEventsDaprURL http://127.0.0.1:1\n$more\n"
-        . qq{<Location ~ "^/(dapr|job|api/events)(/|\$)">\nSetHandler taskevents\n$require\n</Location>\n}), undef, 10, qr/AH00489/);
+        . qq{<Location ~ "^/(dapr|job|api/events)(/|\$)">\nSetHandler taskevents\n$require\n</Location>\n}), undef, 60, qr/AH00489/);
     is $status, 'runs', "$name: it starts all the same" or diag $said;
     like $said, $wanted, '… and that is said';
     unlike $said, $not, '… and nothing else';

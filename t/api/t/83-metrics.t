@@ -38,28 +38,32 @@ request(GET => "/api/$u/tasks/$task->{id}", as => $u) for 1 .. 3;
 request(GET => "/api/$u/tasks/999999999999", as => $u);
 request(GET => "/api/$u/tasks", as => user('stranger'));
 request(GET => "/api/$u/nothing/here", as => $u);
+# how many more, and of what
+my @more = (
+    [1, 'a task was created', 'taskevents_http_requests_total', method => 'POST', route => 'tasks', status => '201'],
+    [3, 'it was read three times', 'taskevents_http_requests_total', method => 'GET', route => 'task', status => '200'],
+    [1, 'another one was not there', 'taskevents_http_requests_total', method => 'GET', route => 'task', status => '404'],
+    [1, 'a request that was refused is counted at its route', 'taskevents_http_requests_total', method => 'GET', route => 'tasks', status => '403'],
+    [1, 'a path without a route is counted', 'taskevents_http_requests_total', method => 'other', route => 'other', status => '404'],
+    [3, 'the time that they took is told', 'taskevents_http_request_duration_seconds_count', method => 'GET', route => 'task', status => '200'],
+    [1, 'its event was sent', 'taskevents_publish_attempts_total', type => 'task.created'],
+    [1, 'its event was published', 'taskevents_events_published_total', type => 'task.created'],
+    [1, 'after some time', 'taskevents_publish_lag_seconds_count'],
+    [1, 'and handled', 'taskevents_deliveries_total', type => 'task.created', outcome => 'handled'],
+    [1, '… which took some time, too', 'taskevents_delivery_duration_seconds_count', type => 'task.created'],
+);
 my $now;
+# a request is counted behind its answer, an event is behind its handling
 wait_for(sub {
     ($now, @wrong) = parse_metrics($get->()->{body});
-    $now->value('taskevents_deliveries_total', type => 'task.created', outcome => 'handled')
-        > $before->value('taskevents_deliveries_total', type => 'task.created', outcome => 'handled');
-}, 10);
+    return !$now->value('taskevents_outbox_events')
+        && !grep { my ($n, undef, $name, @labels) = @$_; $now->value($name, @labels) - $before->value($name, @labels) < $n } @more;
+});
 is_deeply \@wrong, [], 'every line can be read again';
-my $more = sub {
-    my ($n, $what, $name, @labels) = @_;
+for my $more (@more) {
+    my ($n, $what, $name, @labels) = @$more;
     is $now->value($name, @labels) - $before->value($name, @labels), $n, $what;
-};
-$more->(1, 'a task was created', 'taskevents_http_requests_total', method => 'POST', route => 'tasks', status => '201');
-$more->(3, 'it was read three times', 'taskevents_http_requests_total', method => 'GET', route => 'task', status => '200');
-$more->(1, 'another one was not there', 'taskevents_http_requests_total', method => 'GET', route => 'task', status => '404');
-$more->(1, 'a request that was refused is counted at its route', 'taskevents_http_requests_total', method => 'GET', route => 'tasks', status => '403');
-$more->(1, 'a path without a route is counted', 'taskevents_http_requests_total', method => 'other', route => 'other', status => '404');
-$more->(3, 'the time that they took is told', 'taskevents_http_request_duration_seconds_count', method => 'GET', route => 'task', status => '200');
-$more->(1, 'its event was sent', 'taskevents_publish_attempts_total', type => 'task.created');
-$more->(1, 'its event was published', 'taskevents_events_published_total', type => 'task.created');
-$more->(1, 'after some time', 'taskevents_publish_lag_seconds_count');
-$more->(1, 'and handled', 'taskevents_deliveries_total', type => 'task.created', outcome => 'handled');
-$more->(1, '… which took some time, too', 'taskevents_delivery_duration_seconds_count', type => 'task.created');
+}
 ok $now->value('taskevents_publish_lag_seconds_sum') - $before->value('taskevents_publish_lag_seconds_sum') < 5,
     'that time was short';
 my @states = $now->values('taskevents_breaker_state');
@@ -78,7 +82,7 @@ for my $thread (qw(publisher chores outside_chores)) {
 ok wait_for(sub {
     ($now) = parse_metrics($get->()->{body});
     my @swept = $now->values('taskevents_chore_beat_timestamp_seconds', chore => 'sweep');
-    @swept >= 2;
+    @swept >= 2 && !grep { $_ } $now->values('taskevents_db_connections', state => 'used');
 }, 20), 'each child tells when it last looked for reminders';
 is_deeply [grep { $_ != 16 } $now->values('taskevents_db_connections_max')], [], 'the size of the pools is told';
 my $used = 0;
@@ -129,10 +133,11 @@ db()->do('DELETE FROM taskevents.dead_letters WHERE source = ?', undef, $u);
 
 my %old = map { $_ => 1 } server_children();
 kill USR1 => server_pid();
-ok wait_for(sub { my @new = grep { !$old{$_} } server_children(); @new >= 2 }, 20), 'httpd is restarted';
+ok wait_for(sub { my @now = server_children(); @now >= 2 && !grep { $old{$_} } @now }), 'httpd is restarted';
 my $then = $now;
 $now = undef;
-wait_for(sub { ($now) = parse_metrics($get->()->{body} // ''); $now && $now->value('taskevents_database_up') }, 20);
+# a child that was made a moment ago has yet to begin
+wait_for(sub { ($now) = parse_metrics($get->()->{body} // ''); $now && $now->value('taskevents_database_up') && $now->values('taskevents_breaker_state') >= 2 });
 cmp_ok $now->value('taskevents_http_requests_total', method => 'GET', route => 'task', status => '200'), '>=',
     $then->value('taskevents_http_requests_total', method => 'GET', route => 'task', status => '200'), '… and goes on counting';
 cmp_ok $now->value('taskevents_http_request_duration_seconds_count', method => 'GET', route => 'task', status => '200'), '>=',

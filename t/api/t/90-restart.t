@@ -32,6 +32,15 @@ sub hammer
     return sub { kill TERM => $child; my ($made, @failed) = split / /, do { local $/; <$read> }; waitpid $child, 0; return ($made, @failed) };
 }
 
+# Until that many more of the user's tasks are there.
+sub wait_made
+{
+    my ($user, $more) = @_;
+    my $count = sub { return row('SELECT count(*) AS n FROM taskevents.tasks WHERE user_id = ?', $user)->{n} };
+    my $enough = $count->() + $more;
+    return wait_for(sub { $count->() >= $enough });
+}
+
 # read once here: each that is forked would take its time to
 TaskEvents::Test::vhost('oidc');
 
@@ -41,9 +50,11 @@ for my $case (['a graceful restart', sub { kill USR1 => $pid }], ['another', sub
     my %before = map { $_ => 1 } children();
     my $stop = hammer($u);
     sleep 1;
+    wait_made($u, 11);
     $do->();
     ok wait_for(sub { my @now = children(); @now >= 2 && !grep { $before{$_} } @now }, 20), "$name: other children serve";
     sleep 0.5;
+    wait_made($u, 11);
     my ($made, @failed) = $stop->();
     cmp_ok $made, '>', 20, "$name: $made tasks were made meanwhile";
     is_deeply \@failed, [], '… and no request failed';
@@ -57,10 +68,12 @@ my $u = user('kill');
 my $stop = hammer($u);
 for my $round (1 .. 3) {
     sleep 0.7;
+    wait_made($u, 6);
     my ($victim) = children();
     kill KILL => $victim;
 }
 sleep 1.5;
+wait_made($u, 6);
 my ($made, @failed) = $stop->();
 cmp_ok $made, '>', 20, "three children were killed while $made tasks were made";
 cmp_ok scalar @failed, '<=', 3, '… at most the request that each had in hand failed' or diag "@failed";
@@ -68,6 +81,6 @@ my @events = events($u);
 is_deeply [map { $_->{sequence} + 0 } @events], [1 .. @events], '… the stream has no gap';
 cmp_ok scalar @events, '>=', $made, '… and an event for every task that was answered';
 is scalar(@events), row('SELECT count(*) AS n FROM taskevents.tasks WHERE user_id = ?', $u)->{n}, '… and for every task there is';
-ok wait_for(sub { history($u) == @events }, 15), '… all handled by the others';
+ok wait_for(sub { history($u) == @events }), '… all handled by the others';
 is_deeply [map { $_->{event_id} } history($u)], [map { $_->{id} } @events], '… in order';
 finish();

@@ -109,7 +109,7 @@ SKIP: {
     db()->disconnect;
     kill KILL => $victim;
     my %status;
-    my $until = time + 20;
+    my $until = time + 60;
     while (time < $until) {
         my $start = time;
         my $a = request(POST => $path, as => $u, json => { title => 'while it recovers' });

@@ -32,7 +32,7 @@ our @EXPORT = (qw(
     vhost user root request at_once token basic create task_path is_problem is_number
     db row rows outbox events history wait_for uuid_re time_re seconds_of encode_json_text
     detail_of expect_log may_log log_lines finish escape httpd_try httpd_start server_config
-    server_pid server_children children_of fresh_children
+    server_pid server_children children_of fresh_children wait_held
 ), @TaskEvents::Secrets::EXPORT);
 
 # test names say … and umlauts; all tests are written in UTF-8
@@ -282,7 +282,7 @@ sub db
 sub reconnect
 {
     undef $db;
-    return wait_for(sub { local $SIG{__WARN__} = sub { }; eval { db() } || do { undef $db; 0 } }, 20);
+    return wait_for(sub { local $SIG{__WARN__} = sub { }; eval { db() } || do { undef $db; 0 } }, 60);
 }
 
 sub row { my ($sql, @values) = @_; return db()->selectrow_hashref($sql, undef, @values) }
@@ -318,13 +318,19 @@ sub events
 sub wait_for
 {
     my ($code, $seconds) = @_;
-    my $until = time + ($seconds // 10);
+    my $until = time + ($seconds // 30);
     my $value;
     until ($value = $code->()) {
         return $value if time > $until;
         sleep 0.02;
     }
     return $value;
+}
+
+# Until somebody waits for a lock that our own session has.
+sub wait_held
+{
+    return wait_for(sub { row('SELECT count(*) AS n FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))')->{n} });
 }
 
 # Epoch seconds of a time of ours.
@@ -399,7 +405,7 @@ sub httpd_try
         exec $httpd // root() . '/httpd', '-f', "$dir/httpd.conf", $flag ? $flag : '-DFOREGROUND';
         exit 127;
     }
-    my ($status, $until) = (undef, time + ($seconds // 20));
+    my ($status, $until) = (undef, time + ($seconds // 60));
     while (time < $until) {
         if (waitpid($pid, POSIX::WNOHANG()) > 0) { $status = $? >> 8 || ($? & 127 ? 'signal ' . ($? & 127) : 0); last }
         last if $enough && -e "$dir/error_log" && read_file("$dir/error_log") =~ $enough;
@@ -428,7 +434,7 @@ sub httpd_start
         setpgrp 0, 0;
         exec(root() . '/httpd', '-f', "$dir/httpd.conf", '-DFOREGROUND') or POSIX::_exit(127);
     }
-    wait_for(sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) }, 20)
+    wait_for(sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) }, 60)
         or Test::More::diag(map { -e "$dir/$_" ? read_file("$dir/$_") : () } qw(out error_log));
     # gracefully: at a plain stop mpm_event may trip over a connection that ends then
     return ($port, sub {
@@ -505,7 +511,7 @@ sub log_since
 sub finish
 {
     for my $expected (grep { $_->{why} } @expected) {
-        my $came = wait_for(sub { scalar log_lines($expected->{pattern}) }, 5);
+        my $came = wait_for(sub { scalar log_lines($expected->{pattern}) });
         Test::More::ok($came, "the error log has $expected->{why} ($expected->{pattern})");
     }
     my @undeclared;

@@ -18,7 +18,7 @@ for my $i (1 .. 30) {
     push @took, time - $start;
 }
 @took = sort { $a <=> $b } @took;
-cmp_ok $took[$#took], '<', 2, sprintf 'no request waits for the transport (slowest %.3f s)', $took[$#took];
+cmp_ok $took[-1], '<', 3, sprintf 'no request waits for the transport (slowest %.3f s)', $took[-1];
 sleep 1.5;
 my @rows = outbox($u);
 is_deeply [map { $_->{sequence} + 0 } @rows], [1 .. 33], 'every event waits in the outbox, in order';
