@@ -178,9 +178,23 @@ is $stop->(), 0, 'the server ends';
 undef $stop;
 cmp_ok time - $began, '<', 6, 'soon, while an alert hangs';
 receiver_stop();
-my $log = do { open my $f, '<', root() . '/try/error_log' or die $!; local $/; <$f> };
+my $error_log = root() . '/try/error_log';
+my $log = TaskEvents::Test::read_file($error_log);
 like $log, qr/\[taskevents:warn\].*TE0611/, 'the log tells of the receiver';
-like $log, qr/\[taskevents:notice\].*TE0612/, 'and that it was back';
+
+# Each child tells of what it saw itself, so here there is but one.
+answer_with(500);
+receiver_start();
+($server, $stop) = httpd_start(server_config(lines => $lines =~ s/^StartServers 3/ServerLimit 1\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25/r));
+my $refused = bad_event();
+ok wait_for(sub { about($refused) && TaskEvents::Test::read_file($error_log) =~ /TE0611/ }, 15), 'refused: the log says so';
+answer_with(200);
+ok wait_for(sub { TaskEvents::Test::read_file($error_log) =~ /\[taskevents:notice\].*TE0612/ }, 30), 'and that they are taken again';
+ok !!(grep { $_->{status} == 200 } about($refused)), 'after the alert was taken';
+is $stop->(), 0, 'the server ends';
+undef $stop;
+receiver_stop();
+$log .= TaskEvents::Test::read_file($error_log);
 unlike $log, qr/not-for-logs|\Q$bare\E|whsec_/, 'but not the URL or the secret';
 
 # what httpd shows of its configuration has the file's name, not what is in it
