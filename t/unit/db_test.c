@@ -209,6 +209,19 @@ static int ends(const char *pid)
     return 0;
 }
 
+START_TEST(a_statement_that_comes_twice_is_prepared_once)
+{
+    const char *first[] = {"one"}, *second[] = {"two"};
+    te_db_call_t calls[] = {{A, first, NULL}, {A, second, NULL}};
+
+    replace_statement(A, 1, "SELECT $1::text");
+    ck_assert_msg(te_db_run_all(db, TE_TX_NONE, calls, 2) == TE_DB_OK, "%s",
+                  te_db_error(db));
+    ck_assert_str_eq(te_db_text(pool, calls[0].result, 0, 0), "one");
+    ck_assert_str_eq(te_db_text(pool, calls[1].result, 0, 0), "two");
+}
+END_TEST
+
 START_TEST(closing_ends_the_session_and_gives_its_locks_back)
 {
     apr_int64_t pid = 0;
@@ -510,6 +523,7 @@ TCase *db_tests(void)
     tcase_add_test(c, a_statement_survives_a_reconnect);
     tcase_add_test(c, a_statement_whose_first_run_failed_can_be_run_again);
     tcase_add_test(c, sql_that_cannot_be_prepared_is_a_failure_not_a_hang);
+    tcase_add_test(c, a_statement_that_comes_twice_is_prepared_once);
     tcase_add_test(c, closing_ends_the_session_and_gives_its_locks_back);
     tcase_add_test(c, all_shards_but_one_are_given_back);
     tcase_add_test(
