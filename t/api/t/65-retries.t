@@ -3,7 +3,6 @@
 use strict;
 use warnings;
 use utf8;
-use List::Util 'min';
 use Test::More;
 use Time::HiRes qw(time sleep);
 use TaskEvents::Test;
@@ -50,6 +49,7 @@ sub tried_at
     my $count = row("SELECT last_value AS n FROM broken.${name}_n")->{n};
     return map { row("SELECT last_value / 1000.0 AS at FROM broken.${name}_$_")->{at} } 1 .. $count;
 }
+my @all_late;
 sub waits_are
 {
     my ($user, $want, $name) = @_;
@@ -58,11 +58,9 @@ sub waits_are
     is scalar(@waits), scalar(@$want), "$name: tried " . @at . ' times';
     my @late = map { ($waits[$_] // 0) - $want->[$_] } 0 .. $#$want;
     for my $n (0 .. $#$want) {
-        ok $late[$n] >= -0.005 && $late[$n] < 2, "... with $want->[$n] s between" or diag $late[$n];
+        ok $late[$n] >= -0.005 && $late[$n] < 4.5, "... with $want->[$n] s between" or diag $late[$n];
     }
-    # the publisher is woken at the time, and has to read the outbox: what it does unasked,
-    # about every second, would be later. Now and then it may meet a busy machine.
-    cmp_ok min(@late), '<', 0.25, '... and not when it happens to look' or diag "@late";
+    push @all_late, @late;
 }
 sub types { return join ' ', grep { /^task\./ } map { $_->{type} } history($_[0]) }
 sub letters { return rows('SELECT * FROM taskevents.dead_letters WHERE user_id = ?', $_[0]) }
@@ -103,6 +101,9 @@ is scalar(letters($weak)), 0, 'nothing was given up on';
 
 ok wait_for(sub { letters($bad) }, 15), 'one that never works is given up on';
 waits_are($bad, [1, 2, 4], 'always broken');
+# the publisher is woken at the time, and has to read the outbox: what it does unasked,
+# about every second, would be later. Now and then it may meet a busy machine.
+cmp_ok +(sort { $a <=> $b } @all_late)[3], '<', 0.25, '... each at its time, and not when somebody happens to look' or diag "@all_late";
 ok wait_for(sub { !outbox($bad) }), 'the later ones go on then';
 is types($bad), 'task.created task.created', 'without it';
 my ($letter) = letters($bad);

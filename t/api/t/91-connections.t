@@ -8,8 +8,14 @@ use Time::HiRes qw(sleep time);
 use TaskEvents::Test;
 
 my $me = row('SELECT pg_backend_pid() AS pid')->{pid};
-sub drop_all { return row('SELECT count(pg_terminate_backend(pid)) AS n FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = \'client backend\'')->{n} }
+# They are gone when it returns.
+sub drop_all
+{
+    my @pids = map { $_->{pid} } rows(q{SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'});
+    wait_for(sub { !row('SELECT count(*) AS n FROM pg_stat_activity WHERE pid = ANY(?)', \@pids)->{n} });
+    return scalar @pids;
+}
 
 my $u = user('drop');
 create($u);

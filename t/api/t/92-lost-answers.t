@@ -176,7 +176,7 @@ ok wait_for(sub { !row(q{SELECT count(*) AS n FROM pg_stat_activity WHERE datnam
 is request(POST => task_path($shared), as => $shared, json => { title => 'after it' })->{status}, 201, 'the first request after it';
 is_deeply [server_children()], \@children_before, 'no child died';
 is row('SELECT count(*) AS n FROM taskevents.dead_letters WHERE user_id = ANY(?)', [@alone, $shared])->{n}, 0, 'nothing was given up on';
-my $known = qr/TE0(?:202|50[1-4])\b|TE0507: .*(?:not connected|connection|terminat)/;
+my $known = qr/TE0(?:202|50[1-4])\b|TE0507: .*(?:not connected|connection|terminat|in time)/;
 my @faults = grep { !/$known/ } log_lines(qr/\[taskevents:(?:error|crit|alert|emerg)\]/);
 is_deeply \@faults, [], 'the log tells of lost connections and nothing worse';
 expect_log(qr/\[taskevents:error\].*$known/, 'that connections were lost') if log_lines(qr/\[taskevents:error\].*$known/);

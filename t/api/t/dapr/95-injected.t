@@ -131,8 +131,10 @@ my @routes = (
 );
 
 # A redrive may be told that the event failed again; a job's reminder may be triggered by
-# a sweep meanwhile, and its callback is asked to come again.
-my %also = ('POST redrive' => { XX000 => qr/^422/ }, 'a job' => { map { $_ => qr/^503/ } qw(cut answer 40001 53200 XX000 none) });
+# a sweep meanwhile, and its callback is asked to come again; a key that was claimed by a
+# session that was cut is free only when PostgreSQL has seen that it ended.
+my %also = ('POST redrive' => { XX000 => qr/^422/ }, 'a job' => { map { $_ => qr/^503/ } qw(cut answer 40001 53200 XX000 none) },
+    map { $_ => { cut => qr/^409/, answer => qr/^409/ } } 'POST with a key', 'POST complete with a key');
 
 # What the database has of a user, without what differs from one to the next.
 sub state_of
@@ -208,6 +210,7 @@ while (my ($name, $route) = splice @routes, 0, 2) {
                 $fault->('no Retry-After') if !$is_delivery && $name !~ /readyz/ && $a->{status} == 503 && !$a->{headers}{'retry-after'};
                 my $again = via(@request);
                 wait_for(sub { ($again = via(@request))->{status} == 200 }) if $name eq 'a job';
+                wait_for(sub { ($again = via(@request))->{status} != 409 }) if $again->{status} == 409;
                 $fault->("again: $again->{status}") if $again->{status} !~ /^2/;
                 $now = text_of(state_of($u));
                 $fault->("again, but: $now instead of $after") if $now ne $after;
