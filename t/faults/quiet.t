@@ -9,7 +9,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 import tap
 from run import Run
 
-run = Run("quiet", os.environ.get("TASKEVENTS_FAULTS_SEED", "quiet"))
+run = Run("quiet", os.environ.get("TASKEVENTS_FAULTS_SEED", "quiet"),
+          first=True)
 time.sleep(float(os.environ.get("TASKEVENTS_FAULTS_QUIET", "20")))
 run.end_load()
 run.settle()

@@ -11,6 +11,7 @@ are the same ones from there to the end: these are watched.
 """
 import os
 import sys
+from urllib.parse import urlsplit
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
@@ -49,7 +50,8 @@ parent = run.stack.pid("httpd")
 children = children_of(parent)
 names = {parent: "httpd's parent"} | {
     pid: f"child {n} of httpd" for n, pid in enumerate(children, 1)}
-watch = Watch(names)
+sidecar = urlsplit(run.stack.env["DAPR_HTTP_ENDPOINT"])
+watch = Watch(names, sidecars=[sidecar.port])
 injector.run(f"{seed} spared", seconds * 3 / 4, set(FAULTS) - ENDS_HTTPD)
 injector.all_well()
 series = watch.end()

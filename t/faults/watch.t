@@ -10,7 +10,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 import tap
-from watch import COLUMNS, Series, Watch, taken
+from watch import COLUMNS, Series, Watch, connections, taken
 
 FLAT = {"resident": 20.0, "own": 10.0, "files": 8, "sockets": 12}
 
@@ -25,6 +25,7 @@ def series(**grow):
         sample["resident"] *= rng.uniform(0.99, 1.01)
         sample["sockets"] += rng.randrange(3)
         sample["clients"] = rng.randrange(20)
+        sample["sidecar"] = 16 if n == 50 else rng.randrange(16)
         made.samples.append(sample)
     return made
 
@@ -46,10 +47,16 @@ tap.equal(series(sockets=lambda t: int(12 * t)).grown(), ["sockets"],
 tap.equal(series(own=lambda t: -3 * t, files=lambda t: -int(2 * t)).grown(),
           [], "what shrinks is not")
 
+one = series()
+one.samples[20]["sidecar"] = 17
+tap.equal(one.grown(), ["sidecar"], "and more to the sidecar than are needed")
+
 small, large = series(own=lambda t: 2 * t - 3), series()
 tap.equal((small.grown(), small.grown([large])), (["own"], []),
           "one that comes to what another of its kind has is named alone")
-tap.equal(series(own=lambda t: 4 * t - 3).grown([large]), ["own"],
+tap.equal(series(own=lambda t: 4 * t - 3).grown([large]), [],
+          "or a little more, when it is its first turn")
+tap.equal(series(own=lambda t: 8 * t - 6).grown([large]), ["own"],
           "and one that comes to more always")
 tap.equal(large.grown([series(own=lambda t: 4 * t)]), [],
           "others that grow are not its own doing")
@@ -62,6 +69,10 @@ served = [listener.accept()[0] for _ in calls]
 after = taken(os.getpid())
 tap.equal([after[c] - before[c] for c in ("files", "sockets", "clients")],
           [0, 3, 3], "a client's connection is told from one of its own")
+port = listener.getsockname()[1]
+there = taken(os.getpid(), connections([port]))
+tap.equal([there[c] - before[c] for c in ("sockets", "sidecar", "clients")],
+          [0, 3, 3], "and one to a sidecar from both")
 for one in (*calls, *served, listener):
     one.close()
 
@@ -69,7 +80,7 @@ for one in (*calls, *served, listener):
 LEAK = """
 import socket, sys, time
 kept = []
-for n in range(60):
+while True:
     kept += [bytearray(1 << 20), open("/dev/null"), socket.socket()]
     time.sleep(0.05)
 """
@@ -77,7 +88,8 @@ leaks = subprocess.Popen([sys.executable, "-c", LEAK])
 idle = subprocess.Popen(["sleep", "60"])
 time.sleep(0.5)
 watch = Watch({leaks.pid: "leaks", idle.pid: "idle"}, 0.05)
-time.sleep(2)
+while min(len(one.samples) for one in watch.series.values()) < 40:
+    time.sleep(0.05)
 found = {one.name: one.grown() for one in watch.end()}
 tap.equal(found, {"leaks": list(COLUMNS), "idle": []},
           "a process that takes more and more is told from one that does not")

@@ -63,10 +63,14 @@ ok eventually(30, sub { (slurp($log) =~ /.*(^---- started.*)/ms)[0] =~ /Skipping
 sub completes {
     my ($what) = @_;
     my $user = new_user('declared');
-    my $task = api($user, POST => 'tasks', {
-        title => 'Daily', due_date => '2031-05-04T09:00:00Z',
-        is_recurring => json->true, recurring_interval => 'daily',
-    })->{json};
+    # a child of httpd may not know yet that the database is back
+    my $task = eventually(30, sub {
+        my $made = api($user, POST => 'tasks', {
+            title => 'Daily', due_date => '2031-05-04T09:00:00Z',
+            is_recurring => json->true, recurring_interval => 'daily',
+        });
+        $made->{status} == 201 && $made->{json};
+    });
     is api($user, POST => "tasks/$task->{id}/complete")->{status}, 200, "$what: a task is completed";
     ok eventually(60, sub { tasks($user) == 2 }), "$what: and its next one comes, through Kafka";
 }

@@ -14,14 +14,15 @@ sub is_not_missed {
     is api($user, POST => 'tasks', { title => 'before' })->{status}, 201, 'one before';
 
     ctl($part, $away);
-    my $slowest = 0;
+    my @took;
     for my $n (1 .. 5) {
         my $answer = api($user, POST => 'tasks', { title => "during $n" });
         is $answer->{status}, 201, "$part $away: still created";
-        $slowest = $answer->{seconds} if $answer->{seconds} > $slowest;
+        push @took, $answer->{seconds};
     }
-    # who waits for a sidecar that does not answer waits for 4 or 5 s
-    cmp_ok $slowest, '<', 3, 'and without waiting';
+    # who waits for a sidecar that does not answer waits for 4 or 5 s, each time: one of
+    # them alone may have met a busy machine
+    cmp_ok +(sort { $a <=> $b } @took)[3], '<', 3, 'and without waiting';
 
     ctl($part, $back);
     is api($user, POST => 'tasks', { title => 'after' })->{status}, 201, 'one after';

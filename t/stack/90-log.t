@@ -9,7 +9,7 @@ plan skip_all => 'no test before this one has used the stack' if !-e $log;
 
 open my $lines, '<', $log or die "$log: $!";
 my @bad = grep {
-    /exit signal|still did not exit|Sanitizer|runtime error/    # httpd's and the compilers'
+    /exit signal|sending a SIGKILL|could not make child|Sanitizer|runtime error/    # httpd's and the compilers'
       || /:(?:crit|alert|emerg)\]/ && !/TE0401: .*\((?:deadletter|malformed)\)|TE0020/   # given up on, and killed, as is tested
 } <$lines>;
 is "@bad", '', 'no crash, no child that would not end, nothing critical in its log';

@@ -11,7 +11,7 @@ from checker import TOPICS, Checker
 from faults import EXIT_WITHIN
 from history import History
 from load import Load
-from stack import RUN, Stack
+from stack import RUN, Stack, eventually
 import reminders
 import tap
 
@@ -22,7 +22,8 @@ class Run:
     NODES = ("",)                   # of httpd and its sidecar; the second is 2
 
     def __init__(self, name, seed, stack=None, environment="", conf="",
-                 **load):
+                 first=False, **load):
+        """first: of all runs, so that Kafka was just made."""
         self.name, self.seed = name, seed
         self.stack = stack or Stack()
         with open(f"{RUN}/httpd/more.conf", "w", encoding="ascii") as more:
@@ -40,10 +41,24 @@ class Run:
         os.makedirs(self.directory)
         self.log_from = {log: os.path.getsize(log) for log in HTTPD_LOGS
                          if os.path.exists(log)}
+        if first:
+            self.bring_first_events()
         self.began = time.monotonic()
         self.load = Load(self.stack, self.prefix, self.directory, seed,
                          urls=self.urls(), **load)
         self.ops = []
+
+    def bring_first_events(self):
+        """Kafka may take longer for them than a publish may, and then they are
+        there twice."""
+        prefix = f"first-{os.getpid()}-"
+        load = Load(self.stack, prefix, self.directory, self.seed,
+                    urls=self.urls(), users=1, writers=1, name="first")
+        eventually(60, lambda: all(
+            any(record["key"].startswith(prefix)
+                for record in self.stack.records(topic)) for topic in TOPICS))
+        load.stop()
+        self.stack.settle(prefix)
 
     def burst(self, seconds, threads):
         """More users at once than the rest of the run has; a sidecar that
@@ -205,7 +220,8 @@ def is_bad(line, killed, disturbed):
     ended = re.search(r"child pid (\d+) exit signal (\w+)", line)
     if ended:
         return not (ended[2] == "Killed" and int(ended[1]) in killed)
-    if re.search(r"exit signal|still did not exit|Sanitizer|runtime error|"
+    if re.search(r"exit signal|sending a SIGKILL|could not make child|"
+                 r"Sanitizer|runtime error|"
                  r"stack smashing|corrupt|double free|Assertion", line):
         return True
     level = re.search(r":(crit|alert|emerg)\]", line)

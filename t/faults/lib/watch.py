@@ -8,7 +8,9 @@ fault moves the last one.
     resident    all that is in memory, as ps shows it
     own         what is not of a file: the heap, stacks, pools
     files       open files, pipes and the like
-    sockets     listening, to the database, to the sidecar: all but clients'
+    sockets     listening, to the database: all but those that follow
+    sidecar     to its HTTP port: kept for a while, as many as requests were
+                under way at the same time; these have a bound
     clients     connections that others have made and may end; not judged
 """
 import glob
@@ -20,15 +22,19 @@ import time
 
 MB = 1024               # in what /proc counts
 GROWTH = 0.05           # of memory
+TURN = 1                # MB
 SPARE = {"files": 0, "sockets": 4}
 MEMORY = {"resident": "Rss", "own": "Anonymous"}
 COLUMNS = (*MEMORY, *SPARE)
+OTHERS = ("sidecar", "clients")
+SIDECAR_MOST = 16       # TE_HTTP_SIDE_BY_SIDE of events, and as many of jobs
 LISTENS = "0A"          # a state in /proc/net/tcp
 
 
-def accepted():
-    """The inodes of the connections to ports that are listened to."""
-    local, listening = {}, set()
+def connections(sidecars=()):
+    """Which connections are to ports that are listened to, and which to those
+    of a sidecar: {inode: column}."""
+    local, remote, listening = {}, {}, set()
     for name in glob.glob("/proc/net/tcp*"):
         with open(name, encoding="ascii") as lines:
             for words in map(str.split, list(lines)[1:]):
@@ -37,14 +43,18 @@ def accepted():
                     listening.add(port)
                 else:
                     local[words[9]] = port
-    return {inode for inode, port in local.items() if port in listening}
+                    remote[words[9]] = int(words[2].rsplit(":", 1)[1], 16)
+    return {inode: "sidecar" for inode, port in remote.items()
+            if port in sidecars} \
+        | {inode: "clients" for inode, port in local.items()
+           if port in listening}
 
 
-def taken(pid, clients=None):
+def taken(pid, known=None):
     """By that process now; None when it is not there."""
-    now = dict.fromkeys((*COLUMNS, "clients"), 0)
-    if clients is None:
-        clients = accepted()
+    now = dict.fromkeys((*COLUMNS, *OTHERS), 0)
+    if known is None:
+        known = connections()
     try:
         with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as lines:
             sizes = dict(line.split()[:2] for line in list(lines)[1:])
@@ -56,8 +66,7 @@ def taken(pid, clients=None):
             except FileNotFoundError:
                 continue
             inode = re.match(r"socket:\[(\d+)\]", what)
-            now["files" if not inode else "clients" if inode[1] in clients
-                else "sockets"] += 1
+            now[known.get(inode[1], "sockets") if inode else "files"] += 1
     except (FileNotFoundError, ProcessLookupError):
         return None
     return now
@@ -68,8 +77,8 @@ class Series:
     def __init__(self, name):
         self.name, self.samples = name, []
 
-    def take(self, pid, clients=None):
-        now = taken(pid, clients)
+    def take(self, pid, known=None):
+        now = taken(pid, known)
         if now:
             self.samples.append(now | {"at": time.time()})
 
@@ -90,21 +99,23 @@ class Series:
     def grown(self, alike=()):
         """The columns that are not flat. Of processes that do the same work
         each may come to as much memory, and as many sockets, as the largest
-        began with."""
+        began with, and for its first turn at a backlog to TURN more."""
         found = []
         for column in COLUMNS:
             first, last = self.thirds(column)
             if column != "files":
                 first = max([first, *(o.thirds(column)[0] for o in alike)])
             most = first + SPARE[column] if column in SPARE \
-                else first * (1 + GROWTH)
+                else max(first * (1 + GROWTH), first + TURN * bool(alike))
             if last > most:
                 found.append(column)
+        if any(s["sidecar"] > SIDECAR_MOST for s in self.samples):
+            found.append("sidecar")
         return found
 
     def __str__(self):
         cells = []
-        for column in (*COLUMNS, "clients"):
+        for column in (*COLUMNS, *OTHERS):
             first, last = self.thirds(column)
             cells.append(f"{column} {first:.2f} -> {last:.2f} MB "
                          f"({(last / first - 1) * 100:+.1f} %)"
@@ -116,8 +127,10 @@ class Series:
 
 class Watch(threading.Thread):
     """Takes samples of these processes until it is ended."""
-    def __init__(self, pids, pause=1.0):
+    def __init__(self, pids, pause=1.0, sidecars=()):
+        """The HTTP ports of sidecars, which are watched as such."""
         super().__init__(daemon=True)
+        self.sidecars = sidecars
         self.series = {pid: Series(name) for pid, name in pids.items()}
         self.pause, self.stop = pause, threading.Event()
         self.start()
@@ -125,9 +138,9 @@ class Watch(threading.Thread):
     def run(self):
         due = time.monotonic()
         while not self.stop.is_set():
-            clients = accepted()
+            known = connections(self.sidecars)
             for pid, series in self.series.items():
-                series.take(pid, clients)
+                series.take(pid, known)
             due = max(due + self.pause, time.monotonic())
             self.stop.wait(due - time.monotonic())
 
