@@ -387,7 +387,7 @@ static void crowd(int number, void *context)
     crowd_t *c = context;
     te_db_t *mine = NULL;
     apr_pool_t *own;
-    int i, round;
+    int i, round, busy = 0;
 
     apr_pool_create_unmanaged_ex(&own, NULL, NULL);
     te_db_acquire(db_pool, &mine, apr_time_from_sec(60));
@@ -425,7 +425,11 @@ static void crowd(int number, void *context)
             }
             te_db_rollback(mine);
         }
-        if (err != TE_DB_OK) {
+        /* 2 s are all that a lock is waited for: a machine may stand still */
+        if (err == TE_DB_BUSY && ++busy < 5) {
+            --round;
+        }
+        else if (err != TE_DB_OK) {
             printf("thread %d: %s %s\n", number, te_db_err_name(err),
                    te_db_error(mine));
             __atomic_add_fetch(&c->failed, 1, __ATOMIC_RELAXED);

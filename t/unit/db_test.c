@@ -236,12 +236,23 @@ START_TEST(closing_ends_the_session_and_gives_its_locks_back)
 }
 END_TEST
 
+/* A session of before may end a little later than its connection. */
+static void wait_for_free_shards(void)
+{
+    while (strcmp(sql("SELECT count(*) FROM pg_locks"
+                      " WHERE locktype = 'advisory'"
+                      " AND classid = 1952776754"), "0") != 0) {
+        sql("SELECT pg_sleep(0.02)");
+    }
+}
+
 START_TEST(all_shards_but_one_are_given_back)
 {
     te_db_t *other = te_db_standalone(pool, test_settings(1));
     char ours[TE_OUTBOX_SHARDS], theirs[TE_OUTBOX_SHARDS];
     int i, n;
 
+    wait_for_free_shards();
     ck_assert_int_eq(te_db_reopen(other, apr_time_from_sec(60)), TE_DB_OK);
     ck_assert_int_eq(te_locks_shards(db, ours, &n), TE_DB_OK);
     ck_assert_int_eq(n, TE_OUTBOX_SHARDS);
@@ -264,6 +275,7 @@ START_TEST(who_is_silent_loses_the_locks_and_who_speaks_does_not)
     char shards[TE_OUTBOX_SHARDS];
     int n, ended;
 
+    wait_for_free_shards();
     ck_assert_int_eq(te_db_reopen(other, apr_time_from_sec(60)), TE_DB_OK);
     ck_assert_int_eq(te_locks_shards(db, shards, &n), TE_DB_OK);
     ck_assert_int_eq(n, TE_OUTBOX_SHARDS);
@@ -432,8 +444,11 @@ START_TEST(a_deadlock_says_again_to_one_of_the_two)
 
     pthread_barrier_init(&both, NULL, 2);
     o[0].both = o[1].both = &both;
-    replace_statement(A, 0, "SELECT pg_advisory_xact_lock(77002)");
-    replace_statement(B, 0, "SELECT pg_advisory_xact_lock(77003)");
+    /* a deadlock is looked for after 1 s: nobody may give up before */
+    replace_statement(A, 0, "SELECT set_config('lock_timeout', '20s', true),"
+                      " pg_advisory_xact_lock(77002)");
+    replace_statement(B, 0, "SELECT set_config('lock_timeout', '20s', true),"
+                      " pg_advisory_xact_lock(77003)");
     o[0].db = db;
     o[1].db = te_db_standalone(pool, test_settings(1));
     ck_assert_int_eq(te_db_reopen(o[1].db, apr_time_from_sec(60)), TE_DB_OK);

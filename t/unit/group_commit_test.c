@@ -531,15 +531,14 @@ static void run_when_it_hangs(int number, void *context)
 }
 
 /* The session that is the first to get the advisory lock sleeps. */
-START_TEST(a_batch_that_hangs_holds_up_nobody_else)
+/* @return what the slowest of the others took */
+static apr_interval_time_t hang_a_batch(void)
 {
+    apr_interval_time_t slowest = 0;
     writer_t writers[THREADS];
     const char *user = new_user();
     int i;
 
-    replace_statement(TE_LOCK_PATIENCE, 1,
-                      SLOWLY("CASE WHEN pg_try_advisory_lock(20261124)"
-                             " THEN 1.5 ELSE 0 END", "'20s'"));
     set_up_writers(writers, THREADS, NULL);
     for (i = 1; i < THREADS; ++i) {
         writers[i].user = user;
@@ -550,28 +549,57 @@ START_TEST(a_batch_that_hangs_holds_up_nobody_else)
     ck_assert_int_eq(writers[0].together, TE_DB_OK);
     ck_assert_int_ge(writers[0].took, apr_time_from_msec(1400));
     for (i = 1; i < THREADS; ++i) {
-        ck_assert_int_lt(writers[i].took, apr_time_from_msec(1200));
+        slowest = writers[i].took > slowest ? writers[i].took : slowest;
     }
     assert_stored(user, THREADS - 1);
     forget_writers(writers, THREADS);
+    return slowest;
+}
+
+/* Who waits for the one that hangs does so each time; a busy machine may hold
+ * them up, too, but not three times. */
+START_TEST(a_batch_that_hangs_holds_up_nobody_else)
+{
+    int tries = 1;
+
+    replace_statement(TE_LOCK_PATIENCE, 1,
+                      SLOWLY("CASE WHEN pg_try_advisory_xact_lock(20261124)"
+                             " THEN 1.5 ELSE 0 END", "'20s'"));
+    while (hang_a_batch() >= apr_time_from_msec(1200)) {
+        ck_assert_int_lt(tries++, 3);
+    }
 }
 END_TEST
 
-START_TEST(a_batch_ends_by_the_deadline)
+/* @return how much later than that the one who was later came */
+static apr_interval_time_t end_by(apr_interval_time_t soon,
+                                  apr_interval_time_t late)
 {
+    apr_interval_time_t over;
     writer_t writers[2];
 
-    replace_statement(TE_LOCK_PATIENCE, 1, SLOWLY("4", "'20s'"));
     set_up_writers(writers, 2, NULL);
     writers[1].budget = apr_time_from_msec(300);
     run_writer(1, writers);
     ck_assert_int_eq(writers[1].together, TE_DB_LOST);
-    ck_assert_int_lt(writers[1].took, apr_time_from_msec(1900));
-    run_writer(0, writers);             /* 2 s are all that a batch has */
+    over = writers[1].took - soon;
+    run_writer(0, writers);
     ck_assert_int_eq(writers[0].together, TE_DB_LOST);
-    ck_assert_int_lt(writers[0].took, apr_time_from_msec(3900));
+    over = writers[0].took - late > over ? writers[0].took - late : over;
     ck_assert_int_eq(writers[0].alone, TE_DB_OK);
     forget_writers(writers, 2);
+    return over;
+}
+
+/* His own of 300 ms, and the 2 s that are all that a batch has. */
+START_TEST(a_batch_ends_by_the_deadline)
+{
+    int tries = 1;
+
+    replace_statement(TE_LOCK_PATIENCE, 1, SLOWLY("4", "'20s'"));
+    while (end_by(apr_time_from_msec(1900), apr_time_from_msec(3900)) >= 0) {
+        ck_assert_int_lt(tries++, 3);
+    }
 }
 END_TEST
 

@@ -217,7 +217,7 @@ START_TEST(no_memory_for_libpq_leaves_all_or_nothing)
 {
     /* the last round is the first one again, connecting included */
     const int n_calls = (int)(sizeof calls / sizeof calls[0]);
-    int n, what = _i % n_calls, connects = _i == n_calls;
+    int n, what = _i % n_calls, connects = _i == n_calls, slow = 0;
 
     for (n = 1; n <= MOST; n += connects ? 3 : 1) {
         const char *user = new_user(), *before, *after;
@@ -242,6 +242,13 @@ START_TEST(no_memory_for_libpq_leaves_all_or_nothing)
         err = calls[what].call(user, task, event);
         left = 0;
         after = state_of(user);
+        /* a batch has 2 s: then nothing was refused, and it is asked again */
+        if (err == TE_DB_LOST && !refused && ++slow < 5) {
+            ck_assert(strcmp(after, before) == 0
+                      || strcmp(after, calls[what].after) == 0);
+            n -= connects ? 3 : 1;
+            continue;
+        }
         if (err == TE_DB_OK) {
             ck_assert_str_eq(after, calls[what].after);
         }

@@ -369,7 +369,7 @@ END_TEST
 
 static void create_many(int number, void *context)
 {
-    int i, *failed = context;
+    int i, busy = 0, *failed = context;
     apr_pool_t *own;
     te_db_t *mine;
 
@@ -378,6 +378,7 @@ static void create_many(int number, void *context)
     for (i = 0; i < EACH; ++i) {
         te_outgoing_t *event;
         te_task_t *task;
+        te_db_err_e err;
 
         if (te_db_acquire(db_pool, &mine, apr_time_from_sec(60))
             != TE_DB_OK) {
@@ -385,7 +386,12 @@ static void create_many(int number, void *context)
             continue;
         }
         task = new_task(own, mine, &event);
-        if (te_tasks_create(mine, own, task, event, 0) != TE_DB_OK) {
+        err = te_tasks_create(mine, own, task, event, 0);
+        /* 2 s are all that a lock is waited for: a machine may stand still */
+        if (err == TE_DB_BUSY && ++busy < 5) {
+            --i;
+        }
+        else if (err != TE_DB_OK) {
             __atomic_add_fetch(failed, 1, __ATOMIC_RELAXED);
         }
         te_db_release(mine);
