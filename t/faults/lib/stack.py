@@ -1,4 +1,5 @@
 """The real stack: what ./dev runs, what Kafka and the database have."""
+import glob
 import http.client
 import json
 import os
@@ -157,6 +158,18 @@ class Stack:
             return 0
         with open(name, encoding="utf-8", errors="replace") as log:
             return sum("POST /api/events/" in line for line in log)
+
+    @staticmethod
+    def events_asked_about():
+        """The ids of all that came to the route of tasks' events, one by one,
+        whatever was answered."""
+        ids = set()
+        for name in glob.glob(f"{RUN}/log/httpd*-access.log"):
+            with open(name, encoding="utf-8", errors="replace") as log:
+                for line in log:
+                    if '"POST /api/events/tasks ' in line:
+                        ids.update(line.rsplit('"', 1)[1].split())
+        return ids
 
     def answers(self):
         """Whether httpd answers a new connection well."""
