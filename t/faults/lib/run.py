@@ -54,9 +54,10 @@ class Run:
         prefix = f"first-{os.getpid()}-"
         load = Load(self.stack, prefix, self.directory, self.seed,
                     urls=self.urls(), users=1, writers=1, name="first")
-        eventually(60, lambda: all(
-            any(record["key"].startswith(prefix)
-                for record in self.stack.records(topic)) for topic in TOPICS))
+        eventually(60, lambda: self.stack.sql(
+            "SELECT count(DISTINCT split_part(type, '.', 1)) FROM"
+            " taskevents.processed_events WHERE"
+            f" starts_with(user_id, '{prefix}')") == [len(TOPICS)])
         load.stop()
         self.stack.settle(prefix)
 
