@@ -157,13 +157,12 @@ class Run:
         was answered 2xx and is not handled is no such record."""
         if self.left[1] == 0:
             return
-        handled = set(self.stack.sql(
+        known = self.stack.events_asked_about() | set(self.stack.sql(
             "SELECT to_json(event_id) FROM taskevents.processed_events"
             f" WHERE starts_with(user_id, '{self.prefix}')"))
-        asked = self.stack.events_asked_about()
         again = [r for r in self.stack.records("tasks")
                  if r["key"].startswith(self.prefix)
-                 and r["event"]["id"] not in handled | asked]
+                 and r["event"]["id"] not in known]
         for record in again:
             tap.note("THE SIDECAR LEFT OUT an event that it has committed, "
                      "partition {partition}, offset {offset}: it is read "
