@@ -154,18 +154,22 @@ ok wait_for(sub { !outbox($u) }), 'all handled';
 
 # the same transaction: nobody sees the one without the other. A lock on the
 # stream holds the writer where half of it is done.
-my $v = user('patch-atomic');
-$task = create($v);
-ok wait_for(sub { !outbox($v) }), 'its creation is handled';
-db()->begin_work;
-db()->do(q{SELECT FROM taskevents.streams WHERE user_id = ? AND name = 'tasks' FOR UPDATE}, undef, $v);
-my $socket = TaskEvents::Test::connection();
-print {$socket} TaskEvents::Test::compose(PATCH => task_path($v, $task->{id}), as => $v, json => { completed => $true, title => 'both' });
-ok wait_held(), 'half of a change is done';
-is request(GET => task_path($v, $task->{id}), as => $v)->{json}{version}, 1, 'before the commit nobody sees it';
-is row('SELECT count(*) AS n FROM taskevents.outbox WHERE user_id = ?', $v)->{n}, 0, 'nor an event';
-db()->commit;
-is TaskEvents::Test::answer($socket, 'PATCH')->{json}{version}, 2, 'then it is there';
+my ($v, $both);
+undisturbed(sub {
+    $v = user('patch-atomic' . ($v // ''));
+    $task = create($v);
+    ok wait_for(sub { !outbox($v) }), 'its creation is handled';
+    db()->begin_work;
+    db()->do(q{SELECT FROM taskevents.streams WHERE user_id = ? AND name = 'tasks' FOR UPDATE}, undef, $v);
+    my $socket = TaskEvents::Test::connection();
+    print {$socket} TaskEvents::Test::compose(PATCH => task_path($v, $task->{id}), as => $v, json => { completed => $true, title => 'both' });
+    ok wait_held(), 'half of a change is done';
+    is request(GET => task_path($v, $task->{id}), as => $v)->{json}{version}, 1, 'before the commit nobody sees it';
+    is row('SELECT count(*) AS n FROM taskevents.outbox WHERE user_id = ?', $v)->{n}, 0, 'nor an event';
+    db()->commit;
+    return $both = TaskEvents::Test::answer($socket, 'PATCH');
+});
+is $both->{json}{version}, 2, 'then it is there';
 is_deeply [map { $_->{type} } events($v)], [qw(task.created task.updated task.completed)], 'with both';
 my @xmin = rows('SELECT DISTINCT xmin::text FROM taskevents.outbox WHERE user_id = ?', $v);
 cmp_ok scalar @xmin, '<=', 1, 'by one transaction';
