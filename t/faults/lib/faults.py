@@ -54,13 +54,19 @@ class Injector:
             if kind in LONG and seconds < 300:
                 continue
             time.sleep(before)
+            self.stack.bring_back_sidecar()
             # a stopped or dying parent takes no second signal
             if also and kind.startswith("httpd"):
                 also = "backends-end"
             self.say(f"{kind} for {lasts:.1f} s"
                      + (f", meanwhile {also}" if also else ""))
             self.kinds[kind] += 1
-            FAULTS[kind](self, lasts, choice, also)
+            try:
+                FAULTS[kind](self, lasts, choice, also)
+            except RuntimeError:
+                if not self.stack.bring_back_sidecar():
+                    raise
+                self.all_well()
 
     def meanwhile(self, seconds, choice, also):
         time.sleep(seconds / 2)

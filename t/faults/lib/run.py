@@ -110,6 +110,7 @@ class Run:
     def settle(self):
         """Also the reminders that are to come soon."""
         began = time.monotonic()
+        self.stack.bring_back_sidecar()
         while reminders.to_come(self.stack, self.prefix) \
                 and time.monotonic() - began < 90:
             time.sleep(1)

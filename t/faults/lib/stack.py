@@ -9,6 +9,8 @@ import subprocess
 import time
 from urllib.parse import urlsplit
 
+import tap
+
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../.."))
 
 # An instance of the tests' own, whoever's shell this is.
@@ -123,6 +125,20 @@ class Stack:
             if action != "start":
                 raise
             dev("ctl", part, action, **env)
+
+    def bring_back_sidecar(self):
+        """As Kubernetes and systemd do with one that ended by itself, at a
+        time at which nobody has killed it. (When a broker goes, what it reads
+        Kafka with can "send on closed channel".) Whether it was so."""
+        if not re.search(r"^daprd +died", dev("status"), re.M):
+            return False
+        with open(f"{RUN}/log/daprd.log", encoding="utf-8",
+                  errors="replace") as log:
+            why = [line for line in log if re.match("panic|fatal", line)]
+        tap.note("THE SIDECAR ENDED BY ITSELF, and is started again: "
+                 + (why[-1].strip() if why else "its log does not say why"))
+        self.ctl("daprd", "start")
+        return True
 
     def pid(self, part):
         found = re.search(rf"^{part} +\w+ +pid (\d+)", dev("status"), re.M)
