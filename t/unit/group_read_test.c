@@ -126,15 +126,21 @@ static void assert_read(const reader_t *r)
     ck_assert_int_eq(r->task->tags->nelts, 1);
 }
 
-/* Who reads alone takes that long; most do not. */
-static void assert_together(const reader_t *readers, int n)
+/* Who reads alone takes that long; most do not. A machine that stands still makes
+ * all of them late, but not three times: then they are to read once more.
+ * @param tries  how many times they have */
+static int read_apart(const reader_t *readers, int n, int *tries)
 {
     int i, alone = 0;
 
     for (i = 0; i < n; ++i) {
         alone += readers[i].took >= SLOW;
     }
-    ck_assert_int_lt(alone, n / 2);
+    if (alone < n / 2) {
+        return 0;
+    }
+    ck_assert_int_lt(++*tries, 3);
+    return 1;
 }
 
 /* One; few; many; several times the same. */
@@ -143,18 +149,18 @@ START_TEST(each_has_the_task_that_it_asked_for)
     static const int counts[] = {1, 2, 8, 9, THREADS};
     const char *user = new_user();
     reader_t readers[THREADS];
-    int n = counts[_i], i;
+    int n = counts[_i], i, again, tries = 0;
 
     read_slowly();
-    set_up_readers(readers, n, user, some_tasks(user, TASKS));
-    run_threads(n, read_one, readers);
-    for (i = 0; i < n; ++i) {
-        assert_read(&readers[i]);
-    }
-    if (n >= 8) {
-        assert_together(readers, n);
-    }
-    forget_readers(readers, n);
+    do {
+        set_up_readers(readers, n, user, some_tasks(user, TASKS));
+        run_threads(n, read_one, readers);
+        for (i = 0; i < n; ++i) {
+            assert_read(&readers[i]);
+        }
+        again = n >= 8 && read_apart(readers, n, &tries);
+        forget_readers(readers, n);
+    } while (again);
 }
 END_TEST
 
@@ -163,26 +169,28 @@ START_TEST(what_is_not_there_or_somebody_elses_is_nobodys)
     const char *user = new_user(), *other = new_user();
     apr_int64_t first = some_tasks(user, TASKS);
     reader_t readers[THREADS];
-    int i;
+    int i, again, tries = 0;
 
     read_slowly();
-    set_up_readers(readers, THREADS, user, first);
-    for (i = 1; i < THREADS; i += 3) {
-        readers[i].user = other;
-        readers[i + 1].id = first + TASKS;
-    }
-    run_threads(THREADS, read_one, readers);
-    for (i = 0; i < THREADS; ++i) {
-        if (i % 3 == 0) {
-            assert_read(&readers[i]);
+    do {
+        set_up_readers(readers, THREADS, user, first);
+        for (i = 1; i < THREADS; i += 3) {
+            readers[i].user = other;
+            readers[i + 1].id = first + TASKS;
         }
-        else {
-            ck_assert_int_eq(readers[i].err, TE_DB_OK);
-            ck_assert_ptr_null(readers[i].task);
+        run_threads(THREADS, read_one, readers);
+        for (i = 0; i < THREADS; ++i) {
+            if (i % 3 == 0) {
+                assert_read(&readers[i]);
+            }
+            else {
+                ck_assert_int_eq(readers[i].err, TE_DB_OK);
+                ck_assert_ptr_null(readers[i].task);
+            }
         }
-    }
-    assert_together(readers, THREADS);
-    forget_readers(readers, THREADS);
+        again = read_apart(readers, THREADS, &tries);
+        forget_readers(readers, THREADS);
+    } while (again);
 }
 END_TEST
 
