@@ -25,7 +25,7 @@ def series(**grow):
         sample["resident"] *= rng.uniform(0.99, 1.01)
         sample["sockets"] += rng.randrange(3)
         sample["clients"] = rng.randrange(20)
-        sample["sidecar"] = 16 if n == 50 else rng.randrange(16)
+        sample["sidecar"] = 30 if n == 80 else rng.randrange(17)
         made.samples.append(sample)
     return made
 
@@ -48,7 +48,8 @@ tap.equal(series(own=lambda t: -3 * t, files=lambda t: -int(2 * t)).grown(),
           [], "what shrinks is not")
 
 one = series()
-one.samples[20]["sidecar"] = 17
+for sample in one.samples[-15:]:
+    sample["sidecar"] = 17
 tap.equal(one.grown(), ["sidecar"], "and more to the sidecar than are needed")
 
 small, large = series(own=lambda t: 2 * t - 3), series()

@@ -10,7 +10,7 @@ fault moves the last one.
     files       open files, pipes and the like
     sockets     listening, to the database: all but those that follow
     sidecar     to its HTTP port: kept for a while, as many as requests were
-                under way at the same time; these have a bound
+                under way at the same time; these medians have a bound
     clients     connections that others have made and may end; not judged
 """
 import glob
@@ -109,7 +109,7 @@ class Series:
                 else max(first * (1 + GROWTH), first + TURN * bool(alike))
             if last > most:
                 found.append(column)
-        if any(s["sidecar"] > SIDECAR_MOST for s in self.samples):
+        if max(self.thirds("sidecar")) > SIDECAR_MOST:
             found.append("sidecar")
         return found
 
